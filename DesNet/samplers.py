@@ -1,0 +1,263 @@
+"""Markov chain Monte Carlo in the TensorFlow graph, over a batch of independent chains.
+
+A sampler knows nothing of networks.  It is given a function that maps positions [B, ...] to one
+log density per chain [B], and returns `Chains`.  All B chains step together in one
+`tf.while_loop`, and no chain ever sees another.
+
+Conventions, the same for every sampler:
+
+* `step_size` is the delta of x <- x + (delta^2 / 2) d log p / dx + delta U, U ~ N(0, I): a
+  scalar, or [B] for a step of each chain's own.  (TFP's MALA takes delta^2, blackjax delta^2 / 2.)
+* `key` is an int32 [2] tensor.  Step t draws its numbers from `fold_in(key, t)`, counted from
+  `first_step`, so that a chain may be run in pieces and takes the same path.
+* A proposal whose log density is not finite is rejected by every Metropolis-Hastings test.
+* No gradient flows through a chain: positions come back behind `tf.stop_gradient`.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import tensorflow.compat.v1 as tf
+
+fold_in = tf.random.experimental.stateless_fold_in
+
+LogProbFn = Callable[[tf.Tensor], tf.Tensor]
+MetricFn = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]
+
+# Acceptance rates at which each sampler explores fastest in many dimensions: Roberts and Rosenthal
+# (1998) for MALA, Beskos et al. (2013) for HMC.
+TARGET_ACCEPTANCE = {"mala": 0.574, "hmc": 0.651}
+
+
+class Chains(NamedTuple):
+    """Where B chains arrived, and how they went."""
+
+    position: tf.Tensor  # [B, ...]
+    acceptance_rate: tf.Tensor  # [B], share of proposals accepted (1 without a test)
+    score_magnitude: tf.Tensor  # [B], mean |component| of d log p / dx along the chain
+
+
+def _score(log_prob: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    # Each chain's log density depends on its own position only: the gradient of the sum over
+    # chains is the gradient of each.
+    return tf.gradients(log_prob, x)[0]
+
+
+def _per_chain(value: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    """A scalar or [B], shaped so that it multiplies x [B, ...] chain by chain."""
+    value = tf.convert_to_tensor(value, x.dtype)
+    return value if value.shape.rank == 0 else tf.reshape(value, [-1] + [1] * (x.shape.rank - 1))
+
+
+def _mean(x: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_mean(x, list(range(1, x.shape.rank)))  # [B, ...] -> [B]
+
+
+def _sum(x: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(x, list(range(1, x.shape.rank)))  # [B, ...] -> [B]
+
+
+def _accept(log_ratio: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+    """The Metropolis-Hastings test: true [B] with probability min(1, exp(log_ratio))."""
+    uniform = tf.random.stateless_uniform(tf.shape(log_ratio), key, dtype=log_ratio.dtype)
+    # log(0) = -inf would let a NaN ratio through a "not greater" test; "less" is false for NaN.
+    return tf.logical_and(tf.math.is_finite(log_ratio), tf.math.log(uniform) < log_ratio)
+
+
+def _choose(accepted: tf.Tensor, new: tf.Tensor, old: tf.Tensor) -> tf.Tensor:
+    """`new` for the chains that accepted, `old` for the others."""
+    return tf.where_v2(tf.reshape(accepted, [-1] + [1] * (new.shape.rank - 1)), new, old)
+
+
+def _loop(body: Callable, num_steps: tf.Tensor, state: list) -> list:
+    """Run `body(step, *state) -> state` for `num_steps` steps and return the last state."""
+    return tf.while_loop(
+        lambda t, *_: t < num_steps,
+        lambda t, *s: [t + 1, *body(t, *s)],
+        [tf.constant(0), *state],
+        # A step needs the one before it; and there is nothing to learn through a chain.
+        parallel_iterations=1,
+        back_prop=False,
+    )[1:]
+
+
+def langevin(
+    log_prob_fn: LogProbFn,
+    x: tf.Tensor,
+    step_size: tf.Tensor | float,
+    num_steps: tf.Tensor | int,
+    key: tf.Tensor,
+    first_step: tf.Tensor | int = 0,
+) -> Chains:
+    """Unadjusted Langevin dynamics.
+
+    x <- x + (delta^2 / 2) d log p(x) / dx + delta U.  Its stationary law is p only as delta -> 0:
+    for N(0, s^2) the variance is s^2 / (1 - delta^2 / (4 s^2)), and beyond delta = 2 s it diverges.
+
+    Args:
+        log_prob_fn: [B, ...] -> [B], unnormalised log density of each chain.
+        x: [B, ...], where the chains start.
+        step_size: delta, scalar or [B].
+        num_steps: length of the chains.
+        key: int32 [2].
+        first_step: number of the first step, for a chain that goes on.
+    """
+    delta = _per_chain(step_size, x)
+
+    def step(t: tf.Tensor, x: tf.Tensor, magnitude: tf.Tensor) -> list:
+        score = _score(log_prob_fn(x), x)
+        noise = tf.random.stateless_normal(tf.shape(x), fold_in(key, first_step + t), dtype=x.dtype)
+        return [x + delta**2 / 2 * score + delta * noise, magnitude + _mean(tf.abs(score))]
+
+    zeros = tf.zeros_like(_mean(x))
+    position, magnitude = _loop(step, num_steps, [x, zeros])
+    return Chains(
+        tf.stop_gradient(position), zeros + 1, magnitude / tf.cast(num_steps, magnitude.dtype)
+    )
+
+
+def hmc(
+    log_prob_fn: LogProbFn,
+    x: tf.Tensor,
+    step_size: tf.Tensor | float,
+    num_steps: tf.Tensor | int,
+    key: tf.Tensor,
+    first_step: tf.Tensor | int = 0,
+    num_leapfrog: int = 10,
+) -> Chains:
+    """Hamiltonian Monte Carlo (Neal, 2011) with identity mass.
+
+    A step draws a momentum p ~ N(0, I), follows Hamilton's equations for `num_leapfrog` leapfrog
+    steps of size delta, and accepts with probability
+    min(1, exp(log p(x') - |p'|^2 / 2 - log p(x) + |p|^2 / 2)).
+
+    Args as for `langevin`; besides, num_leapfrog: gradient evaluations a step.
+    """
+    delta = _per_chain(step_size, x)
+
+    def evaluate(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        log_prob = log_prob_fn(x)
+        return log_prob, _score(log_prob, x)
+
+    def step(t, x, log_prob, score, accepted, magnitude):  # type: ignore[no-untyped-def]
+        momentum_key, accept_key = tf.unstack(
+            tf.random.experimental.stateless_split(fold_in(key, first_step + t))
+        )
+        momentum = tf.random.stateless_normal(tf.shape(x), momentum_key, dtype=x.dtype)
+        new_x, new_log_prob, new_score, new_momentum = x, log_prob, score, momentum
+        for _ in range(num_leapfrog):
+            new_momentum += delta / 2 * new_score
+            new_x += delta * new_momentum
+            new_log_prob, new_score = evaluate(new_x)
+            new_momentum += delta / 2 * new_score
+        kinetic, new_kinetic = _sum(momentum**2) / 2, _sum(new_momentum**2) / 2
+        accept = _accept(new_log_prob - new_kinetic - log_prob + kinetic, accept_key)
+        return [
+            _choose(accept, new_x, x),
+            _choose(accept, new_log_prob, log_prob),
+            _choose(accept, new_score, score),
+            accepted + tf.cast(accept, x.dtype),
+            magnitude + _mean(tf.abs(score)),
+        ]
+
+    zeros = tf.zeros_like(_mean(x))
+    position, _, _, accepted, magnitude = _loop(step, num_steps, [x, *evaluate(x), zeros, zeros])
+    length = tf.cast(num_steps, x.dtype)
+    return Chains(tf.stop_gradient(position), accepted / length, magnitude / length)
+
+
+def mala(
+    log_prob_fn: LogProbFn,
+    x: tf.Tensor,
+    step_size: tf.Tensor | float,
+    num_steps: tf.Tensor | int,
+    key: tf.Tensor,
+    first_step: tf.Tensor | int = 0,
+) -> Chains:
+    """Langevin dynamics with a Metropolis-Hastings test (Roberts and Tweedie, 1996).
+
+    The proposal is the step of `langevin`; the test makes its stationary law exactly p.  It is HMC
+    with one leapfrog step, whose ratio of kinetic energies is that of the two proposal densities
+    (Neal, 2011, section 5.2).
+
+    Args as for `langevin`.
+    """
+    return hmc(log_prob_fn, x, step_size, num_steps, key, first_step, num_leapfrog=1)
+
+
+def preconditioned_langevin(
+    metric_fn: MetricFn,
+    x: tf.Tensor,
+    step_size: tf.Tensor | float,
+    num_steps: tf.Tensor | int,
+    key: tf.Tensor,
+    first_step: tf.Tensor | int = 0,
+) -> Chains:
+    """Simplified manifold MALA (Girolami and Calderhead, 2011): Langevin in a local metric G.
+
+    x' ~ N(mu(x), delta^2 G(x)^-1), mu(x) = x + (delta^2 / 2) G(x)^-1 d log p(x) / dx, accepted
+    with the full Metropolis-Hastings ratio, G at both ends.  The test needs only log p to be
+    exact: an approximate score or metric changes the speed, not the stationary law.
+
+    Args:
+        metric_fn: [B, d] -> log density [B], score [B, d], metric [B, d, d] (positive definite).
+        x: [B, d], where the chains start.
+        step_size: delta, scalar or [B]; near 1 suits every scale.
+        num_steps: length of the chains.
+        key: int32 [2].
+        first_step: number of the first step, for a chain that goes on.
+    """
+    delta = _per_chain(step_size, x)
+
+    def evaluate(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        log_prob, score, metric = metric_fn(x)
+        factor = tf.linalg.cholesky(metric)  # G = L L^T
+        drift = tf.linalg.cholesky_solve(factor, score[..., None])[..., 0]
+        return log_prob, score, factor, x + delta**2 / 2 * drift
+
+    def log_proposal(x: tf.Tensor, factor: tf.Tensor, mean: tf.Tensor) -> tf.Tensor:
+        # log N(x; mean, delta^2 (L L^T)^-1), less the terms that both directions share.
+        whitened = tf.linalg.matvec(factor, x - mean, transpose_a=True) / delta
+        log_det = tf.reduce_sum(tf.math.log(tf.linalg.diag_part(factor)), -1)
+        return log_det - tf.reduce_sum(whitened**2, -1) / 2
+
+    def step(t, x, log_prob, score, factor, mean, accepted, magnitude):  # type: ignore[no-untyped-def]
+        noise_key, accept_key = tf.unstack(
+            tf.random.experimental.stateless_split(fold_in(key, first_step + t))
+        )
+        noise = tf.random.stateless_normal(tf.shape(x), noise_key, dtype=x.dtype)
+        # L^-T U has covariance (L L^T)^-1.
+        white = tf.linalg.triangular_solve(factor, noise[..., None], adjoint=True)[..., 0]
+        new_x = mean + delta * white
+        new_log_prob, new_score, new_factor, new_mean = evaluate(new_x)
+        log_ratio = (
+            new_log_prob
+            - log_prob
+            + log_proposal(x, new_factor, new_mean)
+            - log_proposal(new_x, factor, mean)
+        )
+        accept = _accept(log_ratio, accept_key)
+        old = [x, log_prob, score, factor, mean]
+        new = [new_x, new_log_prob, new_score, new_factor, new_mean]
+        return [
+            *(_choose(accept, b, a) for a, b in zip(old, new, strict=True)),
+            accepted + tf.cast(accept, x.dtype),
+            magnitude + _mean(tf.abs(score)),
+        ]
+
+    zeros = tf.zeros_like(_mean(x))
+    position, *_, accepted, magnitude = _loop(step, num_steps, [x, *evaluate(x), zeros, zeros])
+    length = tf.cast(num_steps, x.dtype)
+    return Chains(tf.stop_gradient(position), accepted / length, magnitude / length)
+
+
+def adapted_step_size(
+    step_size: tf.Tensor, acceptance_rate: tf.Tensor, target: float, rate: float = 0.2
+) -> tf.Tensor:
+    """Each chain's step size [B], moved towards the target acceptance rate.
+
+    log delta <- log delta + rate (acceptance_rate - target), Robbins-Monro with a constant rate,
+    because the density moves while the model learns.  Chains that are to be reported as samples
+    keep their step fixed: adapting it would bend their stationary law.
+    """
+    return step_size * tf.exp(rate * (acceptance_rate - target))

@@ -1,0 +1,52 @@
+"""Layers in the TensorFlow 1.x style: variables by scope, shared through `tf.make_template`.
+
+Images are [B, height, width, channels].  Every layer reads its input's shape, which must be known
+but for B, and makes a weight and a bias of the input's type in a scope of its name.  Weights start
+as N(0, stddev^2), biases as 0 unless said otherwise.
+"""
+
+import tensorflow.compat.v1 as tf
+
+
+def leaky_relu(x: tf.Tensor) -> tf.Tensor:
+    """max(x, 0.2 x), the slope of DCGAN."""
+    return tf.nn.leaky_relu(x, 0.2)
+
+
+def _weight(shape: list[int], stddev: float, like: tf.Tensor) -> tf.Variable:
+    initializer = tf.random_normal_initializer(0, stddev)
+    return tf.get_variable("weight", shape, like.dtype, initializer)
+
+
+def _bias(size: int, like: tf.Tensor, stddev: float = 0.0) -> tf.Variable:
+    initializer = tf.random_normal_initializer(0, stddev)
+    return tf.get_variable("bias", [size], like.dtype, initializer)
+
+
+def dense(
+    x: tf.Tensor, units: int, name: str, stddev: float, bias_stddev: float = 0.0
+) -> tf.Tensor:
+    """Affine map of [B, n] (or of images, flattened) to [B, units]."""
+    x = tf.reshape(x, [-1, x.shape[1:].num_elements()])
+    with tf.variable_scope(name):
+        return tf.matmul(x, _weight([x.shape[1], units], stddev, x)) + _bias(units, x, bias_stddev)
+
+
+def conv2d(
+    x: tf.Tensor, channels: int, kernel: int, stride: int, name: str, stddev: float
+) -> tf.Tensor:
+    """Convolution with bias, "SAME": [B, H, W, c] -> [B, ceil(H / stride), ..., channels]."""
+    with tf.variable_scope(name):
+        weight = _weight([kernel, kernel, x.shape[3], channels], stddev, x)
+        return tf.nn.conv2d(x, weight, stride, "SAME") + _bias(channels, x)
+
+
+def conv2d_transpose(
+    x: tf.Tensor, channels: int, kernel: int, stride: int, name: str, stddev: float
+) -> tf.Tensor:
+    """Transposed convolution with bias, "SAME": [B, H, W, c] -> [B, stride H, ..., channels]."""
+    _, height, width, depth = x.shape
+    with tf.variable_scope(name):
+        weight = _weight([kernel, kernel, channels, depth], stddev, x)
+        shape = [tf.shape(x)[0], height * stride, width * stride, channels]
+        return tf.nn.conv2d_transpose(x, weight, shape, stride, "SAME") + _bias(channels, x)
