@@ -1,0 +1,397 @@
+"""Generator network learned by alternating back-propagation (Han et al., AAAI 2017).
+
+The model is Y = f(Z; W) + eps, Z ~ N(0, I_d), eps ~ N(0, sigma^2 I): images Y, a top-down ConvNet
+f, and a latent vector Z for each image.  Learning alternates between inferring every Z by sampling
+from its posterior, and a gradient step on W that makes the images more likely given their Z.
+"""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+import samplers
+from ops import conv2d_transpose, dense, leaky_relu
+
+# Steps of inference in an iteration and their size, for each sampler.  Langevin is stable only for
+# delta^2 < 4 / lambda, lambda the largest eigenvalue of I + J^T J / sigma^2, J = df/dz: about 0.02
+# for a trained generator.  MALA and HMC start there and adapt.  In the metric G the step has no
+# scale: 1 fits every network and sigma.
+SAMPLERS = {
+    "preconditioned": {"step_size": 1.0, "num_steps": 5},
+    "langevin": {"step_size": 0.02, "num_steps": 30},
+    "mala": {"step_size": 0.02, "num_steps": 30},
+    "hmc": {"step_size": 0.02, "num_steps": 3},
+}
+
+Record = dict[str, float]
+
+
+class GenNet:
+    """The model, its inference and its learning.  Images are [N, S, S, 3] in [0, 255] outside.
+
+    Inside, and only inside, images are in [-1, 1], as the tanh of the network.
+
+    Attributes:
+        session: the session that holds the variables.
+        saver: saves and restores all of them.
+    """
+
+    def __init__(
+        self,
+        num_images: int,
+        image_size: int = 64,
+        z_dim: int = 2,
+        batch_size: int = 11,
+        sigma: float = 0.3,
+        sigma_start: float = 2.0,
+        sigma_steps: int = 60,
+        sampler: str = "preconditioned",
+        step_size: float | None = None,
+        num_steps: int | None = None,
+        parameter_expansion: bool = True,
+        g_lr: float = 0.001,
+        beta1: float = 0.5,
+        decay: float = 0.5,
+        width: int = 64,
+        seed: int = 0,
+    ) -> None:
+        """Describe the model; `build_model` builds it.
+
+        Args:
+            num_images: N, how many training images there are; each has a chain of its own.
+            image_size: S, a multiple of 16.
+            z_dim: d.
+            batch_size: images in an iteration, at most N.
+            sigma: standard deviation of the noise on images in [-1, 1].
+            sigma_start: the noise at the first iteration; it shrinks geometrically to sigma.  A
+                large one leaves the posteriors wide while the network is still random, so that
+                the chains find their order in the plane before details pin them down.
+            sigma_steps: iterations that the shrinking takes.
+            sampler: a key of SAMPLERS.
+            step_size: delta of the sampler; by default that of SAMPLERS.
+            num_steps: l, steps of inference in an iteration; by default those of SAMPLERS.
+            parameter_expansion: reduce the prior to N(0, I) after every inference.
+            g_lr: learning rate of Adam.
+            beta1: decay of Adam's first moment.
+            decay: share of the run, at its end, in which the learning rate falls to 0.
+            width: channels of the last hidden layer; each layer above has twice as many.
+            seed: of every random number.
+
+        Raises:
+            ValueError: a value is out of its range.
+        """
+        if image_size < 16 or image_size % 16:
+            raise ValueError(f"image_size is a multiple of 16, not {image_size}")
+        if sampler not in SAMPLERS:
+            raise ValueError(f"sampler is one of {', '.join(SAMPLERS)}, not {sampler}")
+        self.num_images = num_images
+        self.image_size = image_size
+        self.z_dim = z_dim
+        self.batch_size = min(batch_size, num_images)
+        self.sigma = sigma
+        self.sigma_start = max(sigma_start, sigma)
+        self.sigma_steps = sigma_steps
+        self.sampler = sampler
+        self.step_size = step_size or SAMPLERS[sampler]["step_size"]
+        self.num_steps = num_steps or int(SAMPLERS[sampler]["num_steps"])
+        self.parameter_expansion = parameter_expansion
+        self.g_lr = g_lr
+        self.beta1 = beta1
+        self.decay = decay
+        self.width = width
+        self.seed = seed
+        # The template makes the variables at its first call and shares them ever after.
+        self._network = tf.make_template("generator", self._layers)
+
+    # Network
+
+    def generator(self, z: tf.Tensor) -> tf.Tensor:
+        """f(z; W): [B, d] -> images [B, S, S, 3] in [-1, 1]."""
+        return self._network(z)
+
+    def _layers(self, z: tf.Tensor) -> tf.Tensor:
+        z = tf.ensure_shape(z, [None, self.z_dim])
+        base, width = self.image_size // 16, self.width
+        # He initialisation; a stride-2 transposed convolution adds up a quarter of its kernel.
+        # Random biases spread the kinks of the rectifiers over the plane of z.  With biases of 0
+        # all of them meet in one point, and the images around it are torn.
+        stddev = math.sqrt(2 / self.z_dim)
+        x = dense(z, base * base * 8 * width, "project", stddev, bias_stddev=0.3 * stddev)
+        x = tf.reshape(leaky_relu(x), [-1, base, base, 8 * width])  # [B, 4, 4, 512]
+        for channels in (4 * width, 2 * width, width):  # [B, 8, 8, 256] ... [B, 32, 32, 64]
+            stddev = math.sqrt(2 / (25 / 4 * x.shape[3]))
+            x = leaky_relu(conv2d_transpose(x, channels, 5, 2, f"deconv_{channels}", stddev))
+        x = conv2d_transpose(x, 3, 5, 2, "image", math.sqrt(2 / (25 / 4 * width)))
+        return tf.nn.tanh(x)  # [B, 64, 64, 3]
+
+    # Log density
+
+    def log_prob(self, z: tf.Tensor, images: tf.Tensor, sigma: tf.Tensor | float) -> tf.Tensor:
+        """Log p(Y, Z) = -||Y - f(Z)||^2 / (2 sigma^2) - ||Z||^2 / 2, up to a constant.
+
+        A sum over pixels and channels, one number for each image: an average would divide the
+        likelihood by what it averages over, and turn inference off.
+
+        Args:
+            z: [B, d].
+            images: [B, S, S, 3] in [-1, 1].
+            sigma: standard deviation of the noise.
+
+        Returns:
+            [B].
+        """
+        error = tf.reduce_sum((images - self.generator(z)) ** 2, [1, 2, 3])
+        return -error / (2 * sigma**2) - tf.reduce_sum(z**2, 1) / 2
+
+    def log_prob_and_metric(
+        self, z: tf.Tensor, images: tf.Tensor, sigma: tf.Tensor | float
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Log p [B], its score [B, d] and the Gauss-Newton metric G = I + J^T J / sigma^2.
+
+        J comes from d forward differences, all in one batched forward pass: for a small d that is
+        far cheaper than a pass backward.
+        """
+        d, step = self.z_dim, 1e-2
+        shifts = step * tf.concat(
+            [tf.zeros([1, 1, d], z.dtype), tf.eye(d, dtype=z.dtype)[:, None]], 0
+        )  # [d + 1, 1, d]
+        outputs = self.generator(tf.reshape(z + shifts, [-1, d]))
+        outputs = tf.reshape(outputs, [d + 1, -1, self.image_size**2 * 3])  # [d + 1, B, D]
+        residual = tf.reshape(images, [-1, self.image_size**2 * 3]) - outputs[0]  # [B, D]
+        jacobian = tf.transpose((outputs[1:] - outputs[0]) / step, [1, 0, 2])  # [B, d, D]
+        log_prob = -tf.reduce_sum(residual**2, 1) / (2 * sigma**2) - tf.reduce_sum(z**2, 1) / 2
+        score = tf.linalg.matvec(jacobian, residual) / sigma**2 - z
+        metric = (
+            tf.eye(d, dtype=z.dtype) + tf.matmul(jacobian, jacobian, transpose_b=True) / sigma**2
+        )
+        return log_prob, score, metric
+
+    # Inference
+
+    def langevin_dynamics(
+        self,
+        z: tf.Tensor,
+        images: tf.Tensor,
+        sigma: tf.Tensor | float,
+        step_size: tf.Tensor | float,
+        key: tf.Tensor,
+    ) -> samplers.Chains:
+        """Run the chains of p(Z | Y) on from z for `num_steps` steps of the chosen sampler.
+
+        Args:
+            z: [B, d], where the chains are.
+            images: [B, S, S, 3] in [-1, 1].
+            sigma: standard deviation of the noise.
+            step_size: delta, scalar or [B].
+            key: int32 [2].
+        """
+        if self.sampler == "preconditioned":
+            return samplers.preconditioned_langevin(
+                lambda z: self.log_prob_and_metric(z, images, sigma),
+                z,
+                step_size,
+                self.num_steps,
+                key,
+            )
+        sample = {"langevin": samplers.langevin, "mala": samplers.mala, "hmc": samplers.hmc}
+        return sample[self.sampler](
+            lambda z: self.log_prob(z, images, sigma), z, step_size, self.num_steps, key
+        )
+
+    def _reduce_prior(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Operation]:
+        """Parameter-expanded EM (Liu, Rubin and Wu, 1998): z [N, d] moved to a N(0, I) gauge.
+
+        f does not change under z -> L z + m if its first, affine layer absorbs the inverse.  With
+        the prior expanded to N(m, S), its M-step is m and S = L L^T of the inferred z; reducing it
+        to N(0, I) again leaves every f(z) as it was, and the prior term better.  S is shrunk
+        towards I with the weight of d images, so that few images in many dimensions have one.
+        """
+        variables = {v.op.name: v for v in self._variables()}
+        weight, bias = (variables[f"generator/project/{n}"] for n in ("weight", "bias"))
+        mean = tf.reduce_mean(z, 0)  # [d]
+        centred = z - mean
+        scatter = tf.matmul(centred, centred, transpose_a=True) + self.z_dim * tf.eye(self.z_dim)
+        factor = tf.linalg.cholesky(scatter / (self.num_images + self.z_dim))  # L
+        reduced = tf.transpose(tf.linalg.triangular_solve(factor, tf.transpose(centred)))
+        # z W + b = z' (L^T W) + (m W + b) for z = L z' + m.
+        new_bias = bias + tf.linalg.matvec(weight, mean, transpose_a=True)
+        new_weight = tf.matmul(factor, weight, transpose_a=True)
+        with tf.control_dependencies([new_bias, new_weight]):  # both from the old values
+            return reduced, tf.group(weight.assign(new_weight), bias.assign(new_bias))
+
+    # Learning
+
+    def reconstruction_loss(
+        self, z: tf.Tensor, images: tf.Tensor, sigma: tf.Tensor | float
+    ) -> tf.Tensor:
+        """(1/n) sum_i ||Y_i - f(Z_i)||^2 / (2 sigma^2), a scalar.
+
+        With Z held fixed, its gradient in W is that of the mean of -log p(Y, Z), and, over Z from
+        the posterior, of -log p(Y) (Han et al., equation 9).
+
+        Args:
+            z: [B, d].
+            images: [B, S, S, 3] in [-1, 1].
+            sigma: standard deviation of the noise.
+        """
+        error = tf.reduce_sum((images - self.generator(z)) ** 2, [1, 2, 3])  # [B]
+        return tf.reduce_mean(error) / (2 * sigma**2)
+
+    def build_model(self, config: tf.ConfigProto | None = None) -> None:
+        """Build the graph, initialise the variables and open the session.
+
+        Args:
+            config: of the session.
+        """
+        with tf.Graph().as_default() as graph:
+            tf.set_random_seed(self.seed)
+            self._build_iteration()
+            self.saver = tf.train.Saver(max_to_keep=2, save_relative_paths=True)
+            self.session = tf.Session(graph=graph, config=config)
+            self.session.run(tf.global_variables_initializer())
+            graph.finalize()
+
+    def _build_iteration(self) -> None:
+        """One iteration of inference and learning is one `session.run` of what this builds."""
+        side = self.image_size
+        self._iteration = tf.train.get_or_create_global_step()
+        self._images = tf.placeholder(tf.float32, [None, side, side, 3], "images")
+        self._index = tf.placeholder(tf.int32, [None], "index")
+        self._sigma = tf.placeholder(tf.float32, [], "sigma")
+        self._rate = tf.placeholder(tf.float32, [], "learning_rate")
+        self._z = tf.placeholder(tf.float32, [None, self.z_dim], "z")
+        self._generated = (self.generator(self._z) + 1) * 127.5
+
+        start = tf.random.stateless_normal([self.num_images, self.z_dim], [self.seed, 1])
+        self._chains = tf.get_variable("chains/z", initializer=start, trainable=False)
+        self._step_sizes = tf.get_variable(
+            "chains/step_size",
+            initializer=tf.fill([self.num_images], float(self.step_size)),
+            trainable=False,
+        )
+
+        images = self._images / 127.5 - 1
+        key = tf.stack([self.seed, tf.cast(self._iteration, tf.int32) + 2])
+        step_size = tf.gather(self._step_sizes, self._index)
+        chains = self.langevin_dynamics(
+            tf.gather(self._chains, self._index), images, self._sigma, step_size, key
+        )
+        if self.sampler in samplers.TARGET_ACCEPTANCE:
+            target = samplers.TARGET_ACCEPTANCE[self.sampler]
+            step_size = samplers.adapted_step_size(step_size, chains.acceptance_rate, target)
+        z = tf.tensor_scatter_nd_update(self._chains, self._index[:, None], chains.position)
+        updates = [
+            self._step_sizes.assign(
+                tf.tensor_scatter_nd_update(self._step_sizes, self._index[:, None], step_size)
+            )
+        ]
+        if self.parameter_expansion:
+            z, reduce = self._reduce_prior(z)
+            updates.append(reduce)
+        with tf.control_dependencies(updates):
+            z = self._chains.assign(z)
+        with tf.control_dependencies([z]):
+            objective = self.reconstruction_loss(tf.gather(z, self._index), images, self._sigma)
+            adam = tf.train.AdamOptimizer(self._rate, self.beta1)
+            learn = adam.minimize(objective, self._iteration, self._variables())
+        with tf.control_dependencies([learn]):
+            self._record = {
+                "loss": objective * (self._sigma / self.sigma) ** 2,
+                "prior": tf.reduce_mean(tf.reduce_sum(z**2, 1)) / 2,
+                "acceptance_rate": tf.reduce_mean(chains.acceptance_rate),
+                "step_size": tf.reduce_mean(step_size),
+                "score_magnitude": tf.reduce_mean(chains.score_magnitude),
+                "sigma": self._sigma,
+                "learning_rate": self._rate,
+            }
+
+    @staticmethod
+    def _variables() -> list[tf.Variable]:
+        return tf.trainable_variables("generator/")
+
+    @property
+    def num_parameters(self) -> int:
+        """Numbers that are learned."""
+        with self.session.graph.as_default():
+            return sum(v.shape.num_elements() for v in self._variables())
+
+    @property
+    def iterations_per_epoch(self) -> int:
+        """Batches that it takes to see every image once."""
+        return math.ceil(self.num_images / self.batch_size)
+
+    def _batch(self, iteration: int) -> np.ndarray:
+        """Indices of the images of an iteration: every epoch is a permutation of all."""
+        epoch, part = divmod(iteration, self.iterations_per_epoch)
+        order = np.arange(self.num_images)
+        if self.iterations_per_epoch > 1:
+            order = np.random.default_rng([self.seed, epoch]).permutation(self.num_images)
+        return order[part * self.batch_size : (part + 1) * self.batch_size]
+
+    def train(self, images: np.ndarray, num_epochs: int) -> Iterator[Record]:
+        """Learn until `num_epochs` epochs are done in all, yielding a record an iteration.
+
+        W <- W + gamma L'(W), L'(W) = (1/n) sum_i (1/sigma^2) (Y_i - f(Z_i)) df(Z_i)/dW, with Adam.
+
+        Args:
+            images: [N, S, S, 3] in [0, 255], always in the same order.
+            num_epochs: when to stop; counted from the first iteration ever.
+
+        Yields:
+            iteration; loss = (1/n) sum_i ||Y_i - f(Z_i)||^2 / (2 sigma^2), at the final sigma;
+            prior = (1/n) sum_i ||Z_i||^2 / 2; and how the sampler went.
+        """
+        total = num_epochs * self.iterations_per_epoch
+        for iteration in range(int(self.session.run(self._iteration)), total):
+            index = self._batch(iteration)
+            progress = min(1.0, iteration / self.sigma_steps) if self.sigma_steps else 1.0
+            sigma = self.sigma_start * (self.sigma / self.sigma_start) ** progress
+            left = 1 - iteration / total
+            rate = self.g_lr * min(1.0, left / self.decay if self.decay else 1.0)
+            record = self.session.run(
+                self._record,
+                {
+                    self._images: images[index],
+                    self._index: index,
+                    self._sigma: sigma,
+                    self._rate: rate,
+                },
+            )
+            yield {"iteration": iteration + 1, **{k: float(v) for k, v in record.items()}}
+
+    # What users call: numpy in, numpy out
+
+    def latents(self) -> np.ndarray:
+        """The inferred z of the training images, [N, d]."""
+        return self.session.run(self._chains)
+
+    def generate(self, z: np.ndarray) -> np.ndarray:
+        """f(z) for z [n, d]: images [n, S, S, 3] in [0, 255], unclipped float32."""
+        parts = [
+            self.session.run(self._generated, {self._z: z[i : i + 64]})
+            for i in range(0, len(z), 64)
+        ]
+        return np.concatenate(parts)
+
+    def reconstruct(self) -> np.ndarray:
+        """f(Z) for the inferred Z of the training images, [N, S, S, 3] in [0, 255]."""
+        return self.generate(self.latents())
+
+    def sample(self, n: int) -> np.ndarray:
+        """N images of the model, f(z) with z ~ N(0, I): [n, S, S, 3] in [0, 255]."""
+        return self.generate(np.random.default_rng([self.seed, 1]).normal(size=(n, self.z_dim)))
+
+    def interpolate(self, n: int = 8, reach: float = 2.0) -> np.ndarray:
+        """F on an n x n grid of the first two dimensions of z over (-reach, reach)^2, the rest 0.
+
+        Returns:
+            [n * n, S, S, 3] in [0, 255]; z_1 grows to the right, z_2 upward.
+        """
+        axis = np.linspace(-reach, reach, n)
+        z = np.zeros([n * n, self.z_dim])
+        z[:, 0] = np.tile(axis, n)
+        if self.z_dim > 1:
+            z[:, 1] = np.repeat(axis[::-1], n)
+        return self.generate(z)

@@ -1,0 +1,228 @@
+"""Learn a generator of a category of images by real inference, and show what it has learned.
+
+Example: python GenNet/main.py --data_path ~/pictures --category cats
+"""
+
+import argparse
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+
+import console
+import datasets
+import figures
+import metrics
+from GenNet import SAMPLERS, GenNet
+from run import Run, RunError, resolve_flags
+
+
+def make_parser() -> console.Parser:
+    """The flags, each with its default and unit."""
+    parser = console.Parser("GenNet/main.py", __doc__.splitlines()[0])
+    add = parser.add_argument_group("model").add_argument
+    integer, number = console.integer, console.number
+    add("--image_size", type=console.integer(16, 512, 16), default=64, help="side, in pixels")
+    add("--z_dim", type=integer(1, 512), default=2, help="dimensions of the latent vector z")
+    add(
+        "--sigma",
+        type=number(1e-3, 100),
+        default=0.3,
+        help="standard deviation of the noise on images in [-1, 1]",
+    )
+    add = parser.add_argument_group("inference").add_argument
+    add(
+        "--sampler",
+        choices=list(SAMPLERS),
+        default="preconditioned",
+        help="of the posterior of z: Langevin in the Gauss-Newton metric with a"
+        " Metropolis-Hastings test, plain Langevin, Langevin with the test, Hamiltonian",
+    )
+    add(
+        "--delta",
+        type=number(1e-6, 100),
+        help="step size of the sampler; by default "
+        + ", ".join(f"{v['step_size']:g} for {k}" for k, v in SAMPLERS.items())
+        + "; mala and hmc adapt it (the assignment: 0.3)",
+    )
+    add(
+        "--sample_steps",
+        type=integer(1, 10**6),
+        help="steps of inference in an iteration; by default "
+        + ", ".join(f"{v['num_steps']} for {k}" for k, v in SAMPLERS.items()),
+    )
+    add(
+        "--sigma_start",
+        type=number(1e-3, 100),
+        default=2.0,
+        help="noise at the first iteration, from where it shrinks to --sigma",
+    )
+    add(
+        "--sigma_steps",
+        type=integer(0, 10**9),
+        default=60,
+        help="iterations in which the noise shrinks (0: it is --sigma at once)",
+    )
+    add(
+        "--parameter_expansion",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="keep the inferred z distributed as N(0, I)",
+    )
+    add = parser.add_argument_group("learning").add_argument
+    add("--num_epochs", type=integer(1, 10**9), default=600, help="passes over the images")
+    add("--batch_size", type=integer(1, 10**6), help="images in an iteration (default: 11, or all)")
+    add("--g_lr", type=number(1e-9, 10), default=0.001, help="learning rate of Adam")
+    add("--beta1", type=number(0, 0.999), default=0.5, help="decay of Adam's first moment")
+    add(
+        "--decay",
+        type=number(0, 1),
+        default=0.5,
+        help="share of the run, at its end, in which the learning rate falls to 0",
+    )
+    console.add_run_flags(parser, "lion_tiger", "GenNet")
+    return parser
+
+
+def latent_plane(z: np.ndarray, images: np.ndarray) -> Figure:
+    """The inferred z [N, d] on the plane of the first two dimensions, as thumbnails."""
+    reach = max(2.5, 1.1 * float(np.abs(z[:, :2]).max()))
+    figure = Figure((8, 8), figures.DPI, layout="constrained")
+    axes = figure.subplots()
+    for radius in (1, 2):  # standard deviations of the prior
+        circle = np.linspace(0, 2 * np.pi, 200)
+        axes.plot(radius * np.cos(circle), radius * np.sin(circle), color="0.7", lw=1, zorder=0)
+    for (x, *rest), image in zip(z, figures.to_uint8(images), strict=True):
+        thumbnail = OffsetImage(image, zoom=56 / len(image), interpolation="antialiased")
+        place = (x, rest[0] if rest else 0.0)
+        axes.add_artist(AnnotationBbox(thumbnail, place, pad=0.1, bboxprops={"lw": 0.5}))
+    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel="z₁", ylabel="z₂", aspect="equal")
+    title = "Inferred z of the training images (circles: 1 and 2 sigma of the prior)"
+    axes.set_title(title, loc="left")
+    return figure
+
+
+def reconstruction_panel(images: np.ndarray, reconstructions: np.ndarray) -> Figure:
+    """Training images over their reconstructions, 11 pairs a row, the first 55 pairs."""
+    images, reconstructions = images[:55], reconstructions[:55]
+    rows: list[np.ndarray] = []
+    labels: list[str] = []
+    for pair in zip(figures.wrapped(images, 11), figures.wrapped(reconstructions, 11), strict=True):
+        rows.extend(pair)
+        labels.extend(["training image", "reconstruction"])
+    return figures.panel(rows, "Training images and their reconstructions f(Z)", labels)
+
+
+def save_results(run: Run, model: GenNet, data: datasets.Dataset) -> dict[str, float]:
+    """Write the pictures, arrays and metrics of the run as it stands; return the mean metrics."""
+    reconstructions = model.reconstruct()
+    samples = model.sample(64)
+    interpolation = model.interpolate(8, 2.0)
+    z = model.latents()
+    psnr, ssim = metrics.psnr_and_ssim(reconstructions, data.images)
+    axis = [f"{value:.2f}" for value in np.linspace(-2, 2, 8)]
+    pictures = {
+        "reconstruction.png": reconstruction_panel(data.images, reconstructions),
+        "samples.png": figures.panel(
+            figures.wrapped(samples, 8), "Samples of the model: f(z), z ~ N(0, I)"
+        ),
+        "interpolation.png": figures.panel(
+            figures.wrapped(interpolation, 8),
+            "f(z) over the plane of z",
+            axis[::-1],
+            axis,
+            "z₂",
+            "z₁",
+        ),
+        "latent.png": latent_plane(z, data.images),
+        "loss.png": figures.charts(
+            {"Reconstruction error": (run.column("loss"), "||Y - f(Z)||² / (2 sigma²)")},
+            log=["Reconstruction error"],
+        ),
+    }
+    for name, figure in pictures.items():
+        run.save_figure(name, figure)
+    run.save_arrays(
+        "results.npz",
+        images=data.images,
+        reconstructions=reconstructions,
+        samples=samples,
+        interpolation=interpolation,
+        z=z,
+        loss=np.array(run.column("loss")),
+    )
+    mean = {
+        "psnr": float(psnr.mean()),
+        "psnr_worst": float(psnr.min()),
+        "ssim": float(ssim.mean()),
+    }
+    run.save_metrics(
+        {
+            **mean,
+            "psnr_by_image": dict(zip(data.names, psnr.tolist(), strict=True)),
+            "ssim_by_image": dict(zip(data.names, ssim.tolist(), strict=True)),
+            "z_mean": z.mean(0).tolist(),
+            "z_std": z.std(0).tolist(),
+            "loss": run.column("loss")[-1],
+        }
+    )
+    return mean
+
+
+def learn(args: argparse.Namespace) -> None:
+    """Load, learn and write, as the flags say."""
+    config = console.session_config(args.device)
+    data = datasets.load(args.data_path / args.category, args.image_size, args.fit)
+    for reason in data.skipped:
+        print(f"Skipped {reason}")
+    args.batch_size = datasets.batch_size(args.batch_size, len(data.images), default=11)
+    model = GenNet(
+        num_images=len(data.images),
+        image_size=args.image_size,
+        z_dim=args.z_dim,
+        batch_size=args.batch_size,
+        sigma=args.sigma,
+        sigma_start=args.sigma_start,
+        sigma_steps=args.sigma_steps,
+        sampler=args.sampler,
+        step_size=args.delta,
+        num_steps=args.sample_steps,
+        parameter_expansion=args.parameter_expansion,
+        g_lr=args.g_lr,
+        beta1=args.beta1,
+        decay=args.decay,
+        seed=args.seed,
+    )
+    model.build_model(config)
+    args.delta, args.sample_steps = model.step_size, model.num_steps
+    total = args.num_epochs * model.iterations_per_epoch
+    run = Run(args, model.saver, model.session)
+    print(
+        f"GenNet: {len(data.images)} images of {args.category} at {args.image_size} x"
+        f" {args.image_size}, {console.describe_device(config)},"
+        f" generator of {model.num_parameters / 1e6:.1f} million parameters,"
+        f" {args.sampler} x {args.sample_steps}"
+    )
+    for record in run.follow(model.train(data.images, args.num_epochs), total):
+        if record["iteration"] % args.log_step == 0:
+            panel = reconstruction_panel(data.images[:11], model.generate(model.latents()[:11]))
+            run.save_figure(f"progress/{int(record['iteration']):06d}.png", panel)
+            run.save_checkpoint()
+    run.save_checkpoint()
+    mean = save_results(run, model, data)
+    run.report(mean, total)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; a mistake of the user's ends it with a sentence and exit code 2."""
+    parser = make_parser()
+    try:
+        learn(resolve_flags(parser, arguments))
+    except (datasets.DatasetError, console.DeviceError, RunError) as mistake:
+        parser.exit(2, f"{parser.prog}: {mistake}\n")
+    except KeyboardInterrupt:
+        parser.exit(130, f"{parser.prog}: stopped; --resume goes on from the last checkpoint\n")
+
+
+if __name__ == "__main__":
+    main()
