@@ -1,0 +1,251 @@
+"""The two command lines as a user meets them: what they write, and how they fail."""
+
+import csv
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from conftest import ROOT, SMALL, command, flags, save_image
+
+WRITTEN = {
+    "GenNet": ["reconstruction", "samples", "interpolation", "latent", "loss"],
+    "DesNet": ["synthesis", "langevin", "loss", "diagnostics"],
+}
+ARRAYS = {
+    "GenNet": {
+        "images": (3, 16, 16, 3),
+        "reconstructions": (3, 16, 16, 3),
+        "samples": (64, 16, 16, 3),
+        "interpolation": (64, 16, 16, 3),
+        "z": (3, 2),
+        "loss": (4,),
+    },
+    "DesNet": {
+        "images": (3, 16, 16, 3),
+        "starts": (3, 16, 16, 3),
+        "synthesized": (3, 16, 16, 3),
+        "loss": (4,),
+    },
+}
+
+
+def results(folder):
+    with np.load(folder / "results.npz") as arrays:
+        return dict(arrays)
+
+
+def assert_same_results(a, b):
+    a, b = results(a), results(b)
+    assert a.keys() == b.keys()
+    for key in a:
+        np.testing.assert_array_equal(a[key], b[key], err_msg=key)
+
+
+def fails(capsys, main, arguments):
+    """The sentence with which a command line fails, with exit code 2."""
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_a_run_writes_all_it_promises(name, pictures, tmp_path):
+    # From another working directory, and with the folder alone: no other file of the project.
+    alone = tmp_path / "alone" / name
+    shutil.copytree(ROOT / name, alone)
+    done = command(alone / "main.py", *flags(name, pictures, tmp_path / "out"), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "3 images of cats" in done.stdout
+    assert "results.npz" in done.stdout
+    for word in ("Warning", "WARNING", "oneDNN", "Traceback"):
+        assert word not in done.stdout + done.stderr
+    folder = tmp_path / "out" / "cats"
+    for picture in WRITTEN[name]:
+        assert (folder / f"{picture}.png").stat().st_size > 1000
+    assert sorted(p.name for p in (folder / "progress").iterdir()) == ["000002.png", "000004.png"]
+    assert list((folder / "log").glob("events.out.tfevents.*"))
+    assert {key: value.shape for key, value in results(folder).items()} == ARRAYS[name]
+    assert all(value.dtype == np.float32 for value in results(folder).values())
+    with open(folder / "history.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["iteration"] for row in rows] == ["1", "2", "3", "4"]
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert set(metrics["psnr_by_image"]) == {"0.png", "1.png", "2.png"}
+    assert metrics["psnr"] == pytest.approx(np.mean(list(metrics["psnr_by_image"].values())))
+    assert json.loads((folder / "config.json").read_text())["num_epochs"] == 4
+    assert not [p for p in folder.rglob("*") if p.name.endswith(".tmp")]
+
+
+def test_a_run_stopped_by_ctrl_c_goes_on_to_the_same_bits(name, pictures, tmp_path, mains):
+    options = ["--num_epochs=40", "--log_step=7"]
+    script = ROOT / name / "main.py"
+    process = subprocess.Popen(
+        [sys.executable, script, *flags(name, pictures, tmp_path / "stopped", *options)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    folder = tmp_path / "stopped" / "cats"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        history = folder / "history.csv"
+        if history.exists() and len(history.read_text().splitlines()) > 4:
+            process.send_signal(signal.SIGINT)
+            break
+        time.sleep(0.005)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert "--resume" in output
+    assert len(results(folder)["loss"]) < 40, "the run ended before it was stopped"
+    mains[name].main(flags(name, pictures, tmp_path / "stopped", *options, "--resume"))
+    mains[name].main(flags(name, pictures, tmp_path / "whole", *options))
+    assert_same_results(folder, tmp_path / "whole" / "cats")
+    history = [
+        (tmp_path / run / "cats" / "history.csv").read_text() for run in ("stopped", "whole")
+    ]
+    assert history[0] == history[1]
+
+
+def test_a_run_that_was_killed_goes_on_from_its_last_checkpoint(name, pictures, tmp_path, mains):
+    mains[name].main(flags(name, pictures, tmp_path / "whole"))
+    whole = tmp_path / "whole" / "cats"
+    killed = tmp_path / "killed" / "cats"
+    shutil.copytree(whole, killed)
+    state = killed / "checkpoints" / "checkpoint"
+    state.write_text('model_checkpoint_path: "model-2"\nall_model_checkpoint_paths: "model-2"\n')
+    (killed / "results.npz").unlink()
+    mains[name].main(flags(name, pictures, tmp_path / "killed", "--resume"))
+    assert_same_results(killed, whole)
+    assert (killed / "history.csv").read_text() == (whole / "history.csv").read_text()
+
+
+def test_the_seed_decides_the_run(name, pictures, tmp_path, mains):
+    for output, seed in (("a", 1), ("b", 1), ("c", 2)):
+        mains[name].main(flags(name, pictures, tmp_path / output, f"--seed={seed}"))
+    assert_same_results(tmp_path / "a" / "cats", tmp_path / "b" / "cats")
+    first, other = (results(tmp_path / run / "cats")["loss"] for run in "ac")
+    assert not np.array_equal(first, other)
+
+
+def test_a_second_run_moves_the_first_aside(name, pictures, tmp_path, mains, capsys):
+    for seed in (1, 2):
+        mains[name].main(flags(name, pictures, tmp_path / "out", f"--seed={seed}"))
+    seeds = [
+        json.loads((tmp_path / "out" / folder / "config.json").read_text())["seed"]
+        for folder in ("cats", "cats.1")
+    ]
+    assert seeds == [2, 1]
+    assert "cats.1" in capsys.readouterr().out
+
+
+def test_one_image_and_batches_of_odd_size(name, pictures, tmp_path, mains):
+    mains[name].main(flags(name, pictures, tmp_path / "odd", "--batch_size=2"))
+    assert len(results(tmp_path / "odd" / "cats")["loss"]) == 8  # 4 epochs of 2 + 1 images
+    for path in ("1.png", "2.png"):
+        (pictures / "cats" / path).unlink()
+    mains[name].main(flags(name, pictures, tmp_path / "one"))
+    assert np.isfinite(results(tmp_path / "one" / "cats")["loss"]).all()
+
+
+def test_damaged_images_are_named_and_the_run_goes_on(name, pictures, tmp_path, mains, capsys):
+    (pictures / "cats" / "torn.jpg").write_bytes(b"\xff\xd8\xff")
+    mains[name].main(flags(name, pictures, tmp_path / "out"))
+    assert "Skipped torn.jpg" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--category=dogs"], "no image folder"),
+        (["--category=../cats"], "not the name of a folder"),
+        (["--batch_size=4"], "more than the 3 images"),
+        (["--batch_size=0"], "from 1 to"),
+        (["--image_size=17"], "multiple of"),
+        (["--delta=nan"], "not a number from"),
+        (["--seed=-1"], "from 0 to"),
+        (["--num_epochs=many"], "not a whole number"),
+        (["--device=gpu:7"], "GPU"),
+        (["--device=tpu"], "auto, cpu, gpu or gpu:N"),
+        (["--resume"], "no run to go on with"),
+        (["--no_such_flag"], "unrecognized"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_mistakes_get_one_sentence(name, pictures, tmp_path, mains, capsys, more, says):
+    sentence = fails(capsys, mains[name].main, flags(name, pictures, tmp_path / "out", *more))
+    assert says in sentence
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_without_images_gets_one_sentence(name, pictures, tmp_path, mains, capsys):
+    arguments = flags(name, pictures, tmp_path / "out")
+    for path in (pictures / "cats").iterdir():
+        path.unlink()
+    assert "no readable image" in fails(capsys, mains[name].main, arguments)
+    (pictures / "cats" / "a.jpg").write_text("no image")
+    assert "a.jpg" in fails(capsys, mains[name].main, arguments)
+
+
+def test_nothing_but_a_run_is_moved_aside(name, pictures, tmp_path, mains, capsys):
+    precious = tmp_path / "out" / "cats" / "precious.txt"
+    precious.parent.mkdir(parents=True)
+    precious.write_text("mine")
+    sentence = fails(capsys, mains[name].main, flags(name, pictures, tmp_path / "out"))
+    assert "something else than a run" in sentence
+    assert precious.read_text() == "mine"
+
+
+def test_an_output_folder_that_cannot_be_written(name, pictures, tmp_path, mains, capsys):
+    (tmp_path / "file").write_text("not a folder")
+    sentence = fails(capsys, mains[name].main, flags(name, pictures, tmp_path / "file" / "out"))
+    assert "cannot write" in sentence
+
+
+def test_resuming_with_other_flags_or_images_is_refused(name, pictures, tmp_path, mains, capsys):
+    mains[name].main(flags(name, pictures, tmp_path / "out"))
+    resume = flags(name, pictures, tmp_path / "out", "--resume")
+    capsys.readouterr()
+    assert "--image_size 16" in fails(capsys, mains[name].main, [*resume, "--image_size=32"])
+    for path in (tmp_path / "out" / "cats" / "checkpoints").glob("model-4.data*"):
+        path.write_bytes(b"damaged")
+    assert "damaged or of another shape" in fails(capsys, mains[name].main, resume)
+
+
+def test_resuming_with_other_images_is_refused(pictures, tmp_path, mains, capsys):
+    mains["GenNet"].main(flags("GenNet", pictures, tmp_path / "out", "--batch_size=2"))
+    save_image(pictures / "cats" / "9.png", np.zeros((20, 20, 3)))
+    capsys.readouterr()
+    resume = flags("GenNet", pictures, tmp_path / "out", "--resume")
+    assert "of another shape" in fails(capsys, mains["GenNet"].main, resume)
+
+
+def test_help_explains_every_flag(name, mains, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        mains[name].main(["--help"])
+    assert exit_.value.code == 0
+    parser = mains[name].make_parser()
+    text = " ".join(capsys.readouterr().out.split())
+    for action in parser._actions:
+        assert action.help, action.dest
+        assert action.option_strings[-1] in text
+        if action.default not in (None, "==SUPPRESS=="):
+            assert "default: " in action.help or f"(default: {action.default})" in text
+
+
+def test_files_that_share_a_name_are_twins():
+    shared = {p.name for p in (ROOT / "GenNet").glob("*.py")} & {
+        p.name for p in (ROOT / "DesNet").glob("*.py")
+    }
+    makefile = (ROOT / "Makefile").read_text()
+    assert "samplers.py" in shared
+    for twin in shared - {"main.py"}:
+        assert (ROOT / "GenNet" / twin).read_bytes() == (ROOT / "DesNet" / twin).read_bytes(), twin
+        assert twin in makefile
+    assert set(SMALL) == {"GenNet", "DesNet"}

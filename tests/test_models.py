@@ -1,0 +1,251 @@
+"""The two models: their log densities, their learning, and the gauge of the latent plane."""
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from DesNet import NETWORKS, DesNet, DivergenceError
+from GenNet import SAMPLERS, GenNet
+
+SIDE = 16
+RNG = np.random.default_rng(0)
+IMAGES = RNG.uniform(0, 255, (3, SIDE, SIDE, 3)).astype(np.float32)
+UNIT = IMAGES.astype(np.float64) / 127.5 - 1
+CENTRED = IMAGES.astype(np.float64) - 127.5
+FLAT = np.broadcast_to(IMAGES.mean((1, 2), keepdims=True), IMAGES.shape)
+
+
+def gennet(**options):
+    return GenNet(**{"num_images": 3, "image_size": SIDE, "width": 4, **options})
+
+
+def desnet(**options):
+    return DesNet(**{"mean_colour": np.full(3, 127.5), "image_size": SIDE, **options})
+
+
+def built(model):
+    model.build_model()
+    return model
+
+
+def evaluate(build, weight_scale=1.0):
+    """What the tensors that `build()` makes are, in a graph of their own and any precision."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.set_random_seed(1)
+        tensors = build()
+        session.run(tf.global_variables_initializer())
+        session.run([v.assign(weight_scale * v) for v in tf.trainable_variables()])
+        return session.run(tensors)
+
+
+def central_differences(log_prob, x, indices, step=1e-4):
+    """d log_prob(x) / dx of one chain x at some flat indices; log_prob maps [B, ...] to [B]."""
+    shifts = np.zeros([len(indices), x.size])
+    shifts[np.arange(len(indices)), indices] = step
+    shifts = shifts.reshape(-1, *x.shape)
+    values = log_prob(tf.constant(np.concatenate([x + shifts, x - shifts])))
+    plus, minus = tf.split(values, 2)
+    return (plus - minus) / (2 * step)
+
+
+# Log densities
+
+
+def test_the_likelihood_of_the_generator_is_a_sum_for_each_image():
+    model = gennet()
+    z = RNG.normal(size=(3, 2))
+
+    def build():
+        position = tf.constant(z)
+        return model.log_prob(position, UNIT, 0.3), model.generator(position)
+
+    values, output = evaluate(build)
+    expected = -((UNIT - output) ** 2).sum((1, 2, 3)) / (2 * 0.3**2) - (z**2).sum(1) / 2
+    np.testing.assert_allclose(values, expected, rtol=1e-10)
+
+
+def test_the_output_of_the_generator_is_in_the_range_of_tanh():
+    output = evaluate(lambda: gennet().generator(tf.constant(RNG.normal(size=(50, 2)))), 3.0)
+    assert -1 <= output.min() < -0.2
+    assert 0.2 < output.max() <= 1
+
+
+def test_the_score_of_the_generator_is_the_gradient_of_its_log_density():
+    model = gennet()
+    z = RNG.normal(size=2)
+
+    def build():
+        position = tf.constant(z[None])
+        exact = tf.gradients(model.log_prob(position, UNIT[:1], 0.3), position)[0][0]
+        numeric = central_differences(lambda z: model.log_prob(z, UNIT[:1], 0.3), z, range(2), 1e-6)
+        return exact, numeric
+
+    np.testing.assert_allclose(*evaluate(build), rtol=1e-5)
+
+
+def test_forward_differences_give_the_score_and_the_gauss_newton_metric():
+    model = gennet()
+    z = RNG.normal(size=(3, 2))
+
+    def build():
+        position = tf.constant(z)
+        log_prob, score, metric = model.log_prob_and_metric(position, UNIT, 0.3)
+        output = tf.reshape(model.generator(position), [3, -1])
+        rows = [tf.gradients(output[:, i], position)[0] for i in range(0, output.shape[1], 7)]
+        exact = model.log_prob(position, UNIT, 0.3)
+        return log_prob, score, metric, exact, tf.gradients(exact, position)[0], tf.stack(rows, 1)
+
+    log_prob, score, metric, exact, gradient, jacobian = evaluate(build)
+    np.testing.assert_allclose(log_prob, exact, rtol=1e-10)
+    np.testing.assert_allclose(score, gradient, rtol=0.05, atol=1)
+    # Every seventh output stands for all.
+    sampled = np.eye(2) + 7 * jacobian.transpose(0, 2, 1) @ jacobian / 0.3**2
+    np.testing.assert_allclose(metric, sampled, rtol=0.3, atol=0.15 * np.abs(sampled).max())
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_the_score_of_the_descriptor_is_the_gradient_of_its_log_density(network):
+    model = desnet(network=network)
+    indices = RNG.integers(0, CENTRED[0].size, 20)
+
+    def build():
+        images = tf.constant(CENTRED)
+        exact = tf.gradients(model.log_prob(images), images)[0]
+        numeric = central_differences(model.log_prob, CENTRED[0], indices)
+        return tf.reshape(exact[0], [-1]), numeric
+
+    exact, numeric = evaluate(build, 5.0)
+    np.testing.assert_allclose(exact[indices], numeric, rtol=1e-4, atol=1e-6)
+
+
+def test_the_log_density_of_the_descriptor_is_its_score_less_the_reference():
+    model = desnet(ref_sigma=20.0)
+
+    def build():
+        images = tf.constant(CENTRED)
+        return model.log_prob(images), model.descriptor(images)
+
+    log_prob, score = evaluate(build)
+    expected = score - (CENTRED**2).sum((1, 2, 3)) / (2 * 20.0**2)
+    np.testing.assert_allclose(log_prob, expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_an_image_is_scored_alone(network):
+    model = desnet(network=network)
+    together, alone = evaluate(
+        lambda: (model.descriptor(tf.constant(CENTRED)), model.descriptor(tf.constant(CENTRED[:1])))
+    )
+    np.testing.assert_allclose(alone[0], together[0], rtol=1e-12)
+
+
+def test_an_image_is_generated_alone():
+    model = built(gennet())
+    z = RNG.normal(size=(9, 2))
+    np.testing.assert_allclose(model.generate(z[4:5])[0], model.generate(z)[4], atol=1e-3)
+
+
+# Learning
+
+
+def test_the_learning_gradient_of_the_generator_is_equation_17():
+    # L'(W) = (1/n) sum_i (1/sigma^2) (Y_i - f(Z_i)) df(Z_i)/dW, here for a bias of the last layer:
+    # f = tanh(a + b), so that df/db = 1 - f^2.
+    model = gennet()
+    z = RNG.normal(size=(3, 2))
+
+    def build():
+        position = tf.constant(z)
+        loss = model.reconstruction_loss(position, UNIT, 0.3)
+        bias = next(v for v in tf.trainable_variables() if v.op.name == "generator/image/bias")
+        return tf.gradients(loss, bias)[0], model.generator(position)
+
+    gradient, output = evaluate(build)
+    by_hand = ((UNIT - output) * (1 - output**2)).sum((1, 2)).mean(0) / 0.3**2
+    np.testing.assert_allclose(-gradient, by_hand, rtol=1e-10)
+
+
+def test_no_gradient_flows_through_inference_or_synthesis():
+    for sampler in SAMPLERS:
+        with tf.Graph().as_default():
+            z = gennet(sampler=sampler).langevin_dynamics(
+                tf.zeros([3, 2]), UNIT.astype(np.float32), 0.3, 0.1, tf.constant([0, 1])
+            )
+            weights = tf.trainable_variables()
+            assert tf.gradients(z.position, weights) == [None] * len(weights)
+    with tf.Graph().as_default():
+        images = desnet().langevin_dynamics(tf.constant(CENTRED, tf.float32), tf.constant([0, 1]))
+        weights = tf.trainable_variables()
+        assert tf.gradients(images.position, weights) == [None] * len(weights)
+
+
+@pytest.mark.parametrize("z_dim", [1, 2, 5])
+def test_parameter_expansion_moves_z_to_the_prior_and_changes_no_image(z_dim):
+    options = {"z_dim": z_dim, "num_images": 3, "step_size": 1e-9, "num_steps": 1, "g_lr": 1e-12}
+    plain = built(gennet(parameter_expansion=False, sampler="langevin", **options))
+    expanded = built(gennet(parameter_expansion=True, sampler="langevin", **options))
+    for model in (plain, expanded):
+        list(model.train(IMAGES, 5))
+    before, after = plain.reconstruct() / 127.5, expanded.reconstruct() / 127.5
+    np.testing.assert_allclose(after, before, atol=1e-5)
+    assert np.abs(plain.latents().mean(0)).max() > 0.1
+    assert np.abs(expanded.latents().mean(0)).max() < 1e-4
+    if z_dim < 3:
+        np.testing.assert_allclose(expanded.latents().std(0), 1, atol=0.1)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_sampler_learns(sampler):
+    model = built(gennet(sampler=sampler, num_steps=3, batch_size=2, g_lr=0.01))
+    records = list(model.train(IMAGES, 15))
+    assert len(records) == 30  # batches of 2 and 1
+    assert [record["iteration"] for record in records] == list(range(1, 31))
+    assert records[-1]["loss"] < 0.9 * records[0]["loss"]
+    assert 0 < records[-1]["acceptance_rate"] <= 1
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_the_loss_of_the_descriptor_is_a_difference_of_means(network):
+    model = built(desnet(network=network, num_steps=2, batch_size=2))
+    records = list(model.train(IMAGES, FLAT, 3))
+    assert len(records) == 6
+    for record in records:
+        assert record["energy_difference"] == -record["loss"]
+    assert np.isfinite(model.synthesize(FLAT)).all()
+
+
+def test_a_descriptor_of_zero_samples_its_reference():
+    # f = 0 leaves N(0, s^2 I) about the mean colour.
+    class Zero(DesNet):
+        def descriptor(self, images):
+            return 0 * super().descriptor(images)
+
+    options = {"ref_sigma": 1.0, "step_size": 0.5, "num_steps": 200, "batch_size": 50}
+    model = built(Zero(np.full(3, 127.5), SIDE, **options))
+    values = model.synthesize(np.full((50, SIDE, SIDE, 3), 127.5)) - 127.5
+    assert values.mean() == pytest.approx(0, abs=0.02)
+    assert values.var() == pytest.approx(1 / (1 - 0.25 / 4), rel=0.02)
+
+
+def test_a_film_ends_where_its_chain_does():
+    model = built(desnet(num_steps=5))
+    list(model.train(IMAGES, FLAT, 2))
+    film = model.film(FLAT[0])
+    assert len(film) == 6
+    np.testing.assert_array_equal(film[0], FLAT[0])
+    np.testing.assert_allclose(film[-1], model.synthesize(FLAT)[0], atol=1e-3)
+
+
+def test_divergence_goes_back_and_lowers_the_learning_rate():
+    model = built(desnet(num_steps=10, learning_rate=2.0, weight_decay=0.0, decay=0.0))
+    records = list(model.train(IMAGES, FLAT, 60))
+    assert records[-1]["roll_backs"] > 0
+    assert records[-1]["learning_rate"] == 2.0 / 2 ** records[-1]["roll_backs"]
+    assert all(np.isfinite(list(record.values())).all() for record in records)
+    assert np.isfinite(model.synthesize(FLAT)).all()
+
+
+def test_divergence_from_the_start_is_an_error():
+    model = built(desnet(num_steps=10, step_size=1e4))
+    with pytest.raises(DivergenceError, match="smaller --delta"):
+        list(model.train(IMAGES, FLAT, 5))
