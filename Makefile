@@ -1,0 +1,40 @@
+# `make run` and `make test` on a fresh machine make .venv first; afterwards they use it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TWINS := console.py datasets.py figures.py metrics.py ops.py run.py samplers.py
+
+.PHONY: run test format twins clean
+
+run: $(VENV)/run-ready
+	$(BIN)/python GenNet/main.py
+	$(BIN)/python DesNet/main.py
+
+test: $(VENV)/test-ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	cd GenNet && ../$(BIN)/mypy --config-file ../pyproject.toml *.py ../data/draw.py
+	cd DesNet && ../$(BIN)/mypy --config-file ../pyproject.toml *.py
+	$(BIN)/python -m pytest
+
+format: $(VENV)/test-ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The twins are edited in GenNet/ and copied to DesNet/.
+twins:
+	cp $(addprefix GenNet/,$(TWINS)) DesNet/
+
+clean:
+	rm -rf $(VENV)
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run-ready: requirements.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -r requirements.txt
+	touch $@
+
+$(VENV)/test-ready: tests/requirements.txt requirements.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -r tests/requirements.txt
+	touch $@
