@@ -6,14 +6,13 @@ by Langevin dynamics from the current model, and a step on theta that raises f o
 images and lowers it on the synthesized ones.
 """
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 import samplers
-from ops import conv2d, dense, leaky_relu
+from ops import batch_indices, batches_per_epoch, conv2d, dense, leaky_relu
 
 NETWORKS = ("strided", "assignment")
 
@@ -54,7 +53,7 @@ class DesNet:
         learning_rate: float = 0.04,
         beta1: float = 0.5,
         beta2: float = 0.999,
-        decay: float = 0.5,
+        decay: float = 0.7,
         weight_decay: float = 0.004,
         seed: int = 0,
     ) -> None:
@@ -215,18 +214,39 @@ class DesNet:
         outside = tf.logical_or(self._synthesized < 0, self._synthesized > 255)
         out_of_range = tf.reduce_mean(tf.cast(outside, tf.float32))
 
-        variables = tf.trainable_variables("descriptor/")
-        rate = self._rate * self._rate_factor
-        adam = tf.train.AdamOptimizer(rate, self.beta1, self.beta2)
-        gradients, _ = zip(*adam.compute_gradients(objective, variables), strict=True)
         sane = tf.reduce_all(
             [
-                tf.math.is_finite(loss),
-                tf.math.is_finite(tf.linalg.global_norm(gradients)),
+                tf.math.is_finite(objective),
                 out_of_range < MAX_OUT_OF_RANGE,
                 magnitude < MAX_SCORE,
             ]
         )
+        rate = self._rate * self._rate_factor
+        sane, updates = self._update(objective, rate, sane)
+        with tf.control_dependencies(updates):
+            self._sane = tf.identity(sane)
+            self._record = {
+                "loss": tf.identity(loss),
+                "energy_difference": -loss,
+                "gradient_magnitude": magnitude,
+                "out_of_range": out_of_range,
+                "learning_rate": rate,
+                "roll_backs": self._roll_backs.read_value(),
+            }
+
+    def _update(
+        self, objective: tf.Tensor, rate: tf.Tensor, sane: tf.Tensor
+    ) -> tuple[tf.Tensor, list[tf.Operation]]:
+        """A step of Adam with decoupled weight decay, or back to the last good weights.
+
+        Returns:
+            Whether the iteration was sane, its gradients included; and the operations that update
+            all variables accordingly.
+        """
+        variables = tf.trainable_variables("descriptor/")
+        adam = tf.train.AdamOptimizer(rate, self.beta1, self.beta2)
+        gradients, _ = zip(*adam.compute_gradients(objective, variables), strict=True)
+        sane = tf.logical_and(sane, tf.math.is_finite(tf.linalg.global_norm(gradients)))
         # A snapshot is of weights that have just synthesized sane images, before they change.
         take = tf.logical_and(sane, tf.equal(self._iteration % SNAPSHOT_STEPS, 0))
         with tf.variable_scope("snapshot"):
@@ -249,23 +269,14 @@ class DesNet:
                 v.assign(tf.where_v2(sane, shrink * v, snapshot))
                 for v, snapshot in zip(variables, snapshots, strict=True)
             ]
+        back = 1 - tf.cast(sane, tf.float32)
         with tf.control_dependencies(settled):
-            back = 1 - tf.cast(sane, tf.float32)
             counted = [
                 self._iteration.assign_add(tf.cast(sane, tf.int64)),
                 self._rate_factor.assign(self._rate_factor * (1 - back / 2)),
                 self._roll_backs.assign_add(back),
             ]
-        with tf.control_dependencies(counted):
-            self._sane = tf.identity(sane)
-            self._record = {
-                "loss": tf.identity(loss),
-                "energy_difference": -loss,
-                "gradient_magnitude": magnitude,
-                "out_of_range": out_of_range,
-                "learning_rate": rate,
-                "roll_backs": self._roll_backs.read_value(),
-            }
+        return sane, counted
 
     @property
     def num_parameters(self) -> int:
@@ -273,18 +284,6 @@ class DesNet:
         with self.session.graph.as_default():
             variables = tf.trainable_variables("descriptor/")
         return sum(v.shape.num_elements() for v in variables)
-
-    def iterations_per_epoch(self, num_images: int) -> int:
-        """Batches that it takes to see every image once."""
-        return math.ceil(num_images / self.batch_size)
-
-    def _batch(self, iteration: int, num_images: int) -> np.ndarray:
-        """Indices of the images of an iteration: every epoch is a permutation of all."""
-        epoch, part = divmod(iteration, self.iterations_per_epoch(num_images))
-        order = np.arange(num_images)
-        if num_images > self.batch_size:
-            order = np.random.default_rng([self.seed, epoch]).permutation(num_images)
-        return order[part * self.batch_size : (part + 1) * self.batch_size]
 
     def train(self, images: np.ndarray, starts: np.ndarray, num_epochs: int) -> Iterator[Record]:
         """Learn until `num_epochs` epochs are done in all, yielding a record an iteration.
@@ -309,11 +308,10 @@ class DesNet:
         Raises:
             DivergenceError: going back again and again does not help.
         """
-        per_epoch = self.iterations_per_epoch(len(images))
-        total = num_epochs * per_epoch
+        total = num_epochs * batches_per_epoch(len(images), self.batch_size)
         iteration, failures = int(self.session.run(self._iteration)), 0
         while iteration < total:
-            index = self._batch(iteration, len(images))
+            index = batch_indices(iteration, len(images), self.batch_size, self.seed)
             left = 1 - iteration / total
             rate = self.learning_rate * min(1.0, left / self.decay if self.decay else 1.0)
             sane, record = self.session.run(

@@ -15,6 +15,7 @@ import datasets
 import figures
 import metrics
 from DesNet import NETWORKS, DesNet, DivergenceError
+from ops import batches_per_epoch
 from run import Run, RunError, resolve_flags
 
 
@@ -53,7 +54,7 @@ def make_parser() -> console.Parser:
     add(
         "--decay",
         type=number(0, 1),
-        default=0.5,
+        default=0.7,
         help="share of the run, at its end, in which the learning rate falls to 0",
     )
     add(
@@ -191,7 +192,7 @@ def learn(args: argparse.Namespace) -> None:
         seed=args.seed,
     )
     model.build_model(config)
-    total = args.num_epochs * model.iterations_per_epoch(len(data.images))
+    total = args.num_epochs * batches_per_epoch(len(data.images), args.batch_size)
     run = Run(args, model.saver, model.session)
     print(
         f"DesNet: {len(data.images)} images of {args.category} at {args.image_size} x"

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 import samplers
-from ops import conv2d_transpose, dense, leaky_relu
+from ops import batch_indices, batches_per_epoch, conv2d_transpose, dense, leaky_relu
 
 # Steps of inference in an iteration and their size, for each sampler.  Langevin is stable only for
 # delta^2 < 4 / lambda, lambda the largest eigenvalue of I + J^T J / sigma^2, J = df/dz: about 0.02
@@ -317,19 +317,6 @@ class GenNet:
         with self.session.graph.as_default():
             return sum(v.shape.num_elements() for v in self._variables())
 
-    @property
-    def iterations_per_epoch(self) -> int:
-        """Batches that it takes to see every image once."""
-        return math.ceil(self.num_images / self.batch_size)
-
-    def _batch(self, iteration: int) -> np.ndarray:
-        """Indices of the images of an iteration: every epoch is a permutation of all."""
-        epoch, part = divmod(iteration, self.iterations_per_epoch)
-        order = np.arange(self.num_images)
-        if self.iterations_per_epoch > 1:
-            order = np.random.default_rng([self.seed, epoch]).permutation(self.num_images)
-        return order[part * self.batch_size : (part + 1) * self.batch_size]
-
     def train(self, images: np.ndarray, num_epochs: int) -> Iterator[Record]:
         """Learn until `num_epochs` epochs are done in all, yielding a record an iteration.
 
@@ -343,9 +330,9 @@ class GenNet:
             iteration; loss = (1/n) sum_i ||Y_i - f(Z_i)||^2 / (2 sigma^2), at the final sigma;
             prior = (1/n) sum_i ||Z_i||^2 / 2; and how the sampler went.
         """
-        total = num_epochs * self.iterations_per_epoch
+        total = num_epochs * batches_per_epoch(self.num_images, self.batch_size)
         for iteration in range(int(self.session.run(self._iteration)), total):
-            index = self._batch(iteration)
+            index = batch_indices(iteration, self.num_images, self.batch_size, self.seed)
             progress = min(1.0, iteration / self.sigma_steps) if self.sigma_steps else 1.0
             sigma = self.sigma_start * (self.sigma / self.sigma_start) ** progress
             left = 1 - iteration / total

@@ -14,6 +14,7 @@ import datasets
 import figures
 import metrics
 from GenNet import SAMPLERS, GenNet
+from ops import batches_per_epoch
 from run import Run, RunError, resolve_flags
 
 
@@ -195,7 +196,7 @@ def learn(args: argparse.Namespace) -> None:
     )
     model.build_model(config)
     args.delta, args.sample_steps = model.step_size, model.num_steps
-    total = args.num_epochs * model.iterations_per_epoch
+    total = args.num_epochs * batches_per_epoch(len(data.images), args.batch_size)
     run = Run(args, model.saver, model.session)
     print(
         f"GenNet: {len(data.images)} images of {args.category} at {args.image_size} x"

@@ -1,10 +1,15 @@
-"""Layers in the TensorFlow 1.x style: variables by scope, shared through `tf.make_template`.
+"""What both models are built from: layers in the TensorFlow 1.x style, and batches.
+
+Variables are made by scope and shared through `tf.make_template`.
 
 Images are [B, height, width, channels].  Every layer reads its input's shape, which must be known
 but for B, and makes a weight and a bias of the input's type in a scope of its name.  Weights start
 as N(0, stddev^2), biases as 0 unless said otherwise.
 """
 
+import math
+
+import numpy as np
 import tensorflow.compat.v1 as tf
 
 
@@ -50,3 +55,17 @@ def conv2d_transpose(
         weight = _weight([kernel, kernel, channels, depth], stddev, x)
         shape = [tf.shape(x)[0], height * stride, width * stride, channels]
         return tf.nn.conv2d_transpose(x, weight, shape, stride, "SAME") + _bias(channels, x)
+
+
+def batches_per_epoch(num_images: int, batch_size: int) -> int:
+    """Batches that it takes to see every image once."""
+    return math.ceil(num_images / batch_size)
+
+
+def batch_indices(iteration: int, num_images: int, batch_size: int, seed: int) -> np.ndarray:
+    """Indices of the images of an iteration, counted from 0: every epoch permutes all images."""
+    epoch, part = divmod(iteration, batches_per_epoch(num_images, batch_size))
+    order = np.arange(num_images)
+    if num_images > batch_size:
+        order = np.random.default_rng([seed, epoch]).permutation(num_images)
+    return order[part * batch_size : (part + 1) * batch_size]
