@@ -142,8 +142,8 @@ class GenNet:
         Returns:
             [B].
         """
-        error = tf.reduce_sum((images - self.generator(z)) ** 2, [1, 2, 3])
-        return -error / (2 * sigma**2) - tf.reduce_sum(z**2, 1) / 2
+        error = tf.reduce_sum(tf.square(images - self.generator(z)), [1, 2, 3])
+        return -error / (2 * sigma**2) - tf.reduce_sum(tf.square(z), 1) / 2
 
     def log_prob_and_metric(
         self, z: tf.Tensor, images: tf.Tensor, sigma: tf.Tensor | float
@@ -161,7 +161,10 @@ class GenNet:
         outputs = tf.reshape(outputs, [d + 1, -1, self.image_size**2 * 3])  # [d + 1, B, D]
         residual = tf.reshape(images, [-1, self.image_size**2 * 3]) - outputs[0]  # [B, D]
         jacobian = tf.transpose((outputs[1:] - outputs[0]) / step, [1, 0, 2])  # [B, d, D]
-        log_prob = -tf.reduce_sum(residual**2, 1) / (2 * sigma**2) - tf.reduce_sum(z**2, 1) / 2
+        log_prob = (
+            -tf.reduce_sum(tf.square(residual), 1) / (2 * sigma**2)
+            - tf.reduce_sum(tf.square(z), 1) / 2
+        )
         score = tf.linalg.matvec(jacobian, residual) / sigma**2 - z
         metric = (
             tf.eye(d, dtype=z.dtype) + tf.matmul(jacobian, jacobian, transpose_b=True) / sigma**2
@@ -236,7 +239,7 @@ class GenNet:
             images: [B, S, S, 3] in [-1, 1].
             sigma: standard deviation of the noise.
         """
-        error = tf.reduce_sum((images - self.generator(z)) ** 2, [1, 2, 3])  # [B]
+        error = tf.reduce_sum(tf.square(images - self.generator(z)), [1, 2, 3])  # [B]
         return tf.reduce_mean(error) / (2 * sigma**2)
 
     def build_model(self, config: tf.ConfigProto | None = None) -> None:
@@ -299,7 +302,7 @@ class GenNet:
         with tf.control_dependencies([learn]):
             self._record = {
                 "loss": objective * (self._sigma / self.sigma) ** 2,
-                "prior": tf.reduce_mean(tf.reduce_sum(z**2, 1)) / 2,
+                "prior": tf.reduce_mean(tf.reduce_sum(tf.square(z), 1)) / 2,
                 "acceptance_rate": tf.reduce_mean(chains.acceptance_rate),
                 "step_size": tf.reduce_mean(step_size),
                 "score_magnitude": tf.reduce_mean(chains.score_magnitude),
