@@ -21,6 +21,8 @@ MAX_OUT_OF_RANGE = 0.5  # share of pixels outside [0, 255]
 MAX_SCORE = 1000.0  # mean |d log p / dY| along the chains, in 1 / grey level
 
 WARM_UP_STEPS = 10  # iterations in which the learning rate rises: the first gradients overshoot
+CLIP_MEMORY = 20  # iterations whose gradient norms, in geometric mean, are the usual one
+RECOVERY_STEPS = 100  # iterations in which the learning rate doubles after it was halved
 SNAPSHOT_STEPS = 25  # iterations from one good state that is kept to the next
 MAX_ROLL_BACKS = 20  # in a row, without one good iteration between them
 
@@ -187,10 +189,11 @@ class DesNet:
         self._rate = tf.placeholder(tf.float32, [], "learning_rate")
         self._first_step = tf.placeholder_with_default(0, [], "first_step")
         self._num_steps = tf.placeholder_with_default(self.num_steps, [], "num_steps")
-        # Divergence halves the learning rate for good.
+        # Divergence halves the learning rate, which then recovers slowly.
         self._rate_factor = tf.get_variable(
             "learning_rate_factor", initializer=1.0, trainable=False
         )
+        self._log_norm = tf.get_variable("log_gradient_norm", initializer=0.0, trainable=False)
         self._roll_backs = tf.get_variable("roll_backs", initializer=0.0, trainable=False)
 
         observed = self._observed - self.mean_colour
@@ -247,7 +250,17 @@ class DesNet:
         variables = tf.trainable_variables("descriptor/")
         adam = tf.train.AdamOptimizer(rate, self.beta1, self.beta2)
         gradients, _ = zip(*adam.compute_gradients(objective, variables), strict=True)
-        sane = tf.logical_and(sane, tf.math.is_finite(tf.linalg.global_norm(gradients)))
+        norm = tf.linalg.global_norm(gradients)
+        sane = tf.logical_and(sane, tf.math.is_finite(norm))
+        # When all chains overshoot at once the gradient is many times its usual size.  Cut to that
+        # size, it neither throws the weights back as far, nor fills Adam's long memory.
+        log_norm = tf.where_v2(sane, tf.math.log(norm + 1e-12), 0.0)
+        usual = tf.where_v2(
+            self._iteration < WARM_UP_STEPS,  # until then it grows by orders of magnitude
+            log_norm,
+            self._log_norm + (log_norm - self._log_norm) / CLIP_MEMORY,
+        )
+        clip = tf.minimum(1.0, tf.exp(usual - log_norm))
         # A snapshot is of weights that have just synthesized sane images, before they change.
         take = tf.logical_and(sane, tf.equal(self._iteration % SNAPSHOT_STEPS, 0))
         with tf.variable_scope("snapshot"):
@@ -262,7 +275,7 @@ class DesNet:
             ]
         with tf.control_dependencies(taken):
             # Adam's moments see no insane gradient.
-            gated = [tf.where_v2(sane, g, tf.zeros_like(g)) for g in gradients]
+            gated = [tf.where_v2(sane, clip * g, tf.zeros_like(g)) for g in gradients]
             step = adam.apply_gradients(zip(gated, variables, strict=True))
         shrink = 1 - self.weight_decay * rate / self.learning_rate
         with tf.control_dependencies([step]):
@@ -270,12 +283,13 @@ class DesNet:
                 v.assign(tf.where_v2(sane, shrink * v, snapshot))
                 for v, snapshot in zip(variables, snapshots, strict=True)
             ]
-        back = 1 - tf.cast(sane, tf.float32)
+        recovered = tf.minimum(1.0, self._rate_factor * 2 ** (1 / RECOVERY_STEPS))
         with tf.control_dependencies(settled):
             counted = [
                 self._iteration.assign_add(tf.cast(sane, tf.int64)),
-                self._rate_factor.assign(self._rate_factor * (1 - back / 2)),
-                self._roll_backs.assign_add(back),
+                self._rate_factor.assign(tf.where_v2(sane, recovered, self._rate_factor / 2)),
+                self._roll_backs.assign_add(1 - tf.cast(sane, tf.float32)),
+                self._log_norm.assign(tf.where_v2(sane, usual, self._log_norm)),
             ]
         return sane, counted
 
@@ -294,7 +308,7 @@ class DesNet:
 
         An iteration that leaves a sane region (see MAX_OUT_OF_RANGE and MAX_SCORE, and nothing
         may be NaN) does not count: the weights go back to the last good state, the learning rate
-        is halved, and the iteration is done again.
+        is halved (it recovers over the next iterations), and the iteration is done again.
 
         Args:
             images: observed, [N, S, S, 3] in [0, 255].
