@@ -46,7 +46,7 @@ def make_parser() -> console.Parser:
     )
     add("--T", type=integer(1, 10**6), default=30, help="steps of a chain")
     add = parser.add_argument_group("learning").add_argument
-    add("--num_epochs", type=integer(1, 10**9), default=1000, help="passes over the images")
+    add("--num_epochs", type=integer(1, 10**9), default=600, help="passes over the images")
     add("--batch_size", type=integer(1, 10**6), help="images in an iteration (default: 7, or all)")
     add("--learning_rate", type=number(1e-9, 10), default=0.04, help="of Adam")
     add("--beta1", type=number(0, 0.999), default=0.5, help="decay of Adam's first moment")
