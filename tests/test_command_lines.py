@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import ROOT, SMALL, command, flags, save_image
+from conftest import ROOT, SMALL, command, flags, results, save_image
 
 WRITTEN = {
     "GenNet": [
@@ -38,11 +38,6 @@ ARRAYS = {
         "loss": (4,),
     },
 }
-
-
-def results(folder):
-    with np.load(folder / "results.npz") as arrays:
-        return dict(arrays)
 
 
 def assert_same_results(a, b):
