@@ -154,5 +154,6 @@ def write_gif(
 
 def read_panels(folder: Path) -> list[np.ndarray]:
     """The panels that a run has saved in its progress folder, uint8 [H, W, 3], oldest first."""
-    paths = sorted(folder.glob("*.png"), key=lambda path: int(path.stem))
+    paths = [path for path in folder.glob("*.png") if path.stem.isdecimal()]
+    paths.sort(key=lambda path: int(path.stem))
     return [np.asarray(Image.open(path).convert("RGB")) for path in paths]

@@ -11,7 +11,7 @@ function element(parent, name, attributes, text = "") {
 }
 
 const format = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 4 });
-const short = (x) => format.format(x).replace("-", "−");  // 12.5M
+const short = (x) => format.format(x + 0).replace("-", "−");  // 12.5M; no −0
 
 // About five round numbers from low to high.
 function linearTicks(low, high) {

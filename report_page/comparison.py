@@ -41,7 +41,7 @@ def rows(runs: list[Run]) -> list[Row]:
     table = []
     for members in groups.values():
         table += [_row(runs, i) for i in members]
-        by_seed = {runs[i].config.get("seed"): runs[i] for i in reversed(members)}
+        by_seed = {str(runs[i].config.get("seed")): runs[i] for i in reversed(members)}
         if len(by_seed) > 1:
             table.append(_mean_row(list(by_seed.values()), table[-1].flags))
     return table

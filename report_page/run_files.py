@@ -3,8 +3,10 @@
 import csv
 import json
 import math
+import struct
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,13 +19,22 @@ INSIDE_A_RUN = {"checkpoints", "log", "progress"}
 
 # What results.npz holds: an array's number of dimensions.
 ARRAYS = {
-    "GenNet": {"images": 4, "reconstructions": 4, "samples": 4, "interpolation": 4, "z": 2},
+    "GenNet": {
+        **{"images": 4, "reconstructions": 4, "samples": 4, "interpolation": 4},
+        **{"z": 2, "walk": 2},
+    },
     "DesNet": {"images": 4, "starts": 4, "synthesized": 4},
 }
+BY_IMAGE = {"images", "reconstructions", "z", "starts", "synthesized"}  # one for each image
+REACH = 2.5  # of plane.webp: it shows f(z) on [-REACH, REACH]^2, z_1 to the right, z_2 upward
 # The pictures that the page shows besides; a plane only where z has two dimensions.
 PICTURES = {"GenNet": ("plane.webp", "interpolation.gif"), "DesNet": ("chain.webp",)}
 
-DAMAGE = (OSError, ValueError, KeyError, EOFError, SyntaxError, zipfile.BadZipFile, zlib.error)
+# What the libraries raise for files that are not what their names say.
+DAMAGE = (
+    *(OSError, ValueError, KeyError, EOFError, SyntaxError, RecursionError),
+    *(struct.error, zipfile.BadZipFile, zlib.error, Image.DecompressionBombError),
+)
 
 
 class DamagedError(ValueError):
@@ -40,7 +51,7 @@ class Run:
         config: its flags.
         metrics: what it reached.
         history: column -> a value for each iteration, None where it is not finite.
-        arrays: those of results.npz.
+        arrays: those of results.npz, and "posterior" [N, m, m] if the run wrote posterior.npz.
         pictures: file name -> picture; progress panels under "progress/...".
         missing: a sentence for each file that is missing or damaged.
     """
@@ -96,7 +107,12 @@ def find(output: Path) -> list[Path]:
 
 
 def read(folder: Path) -> Run:
-    """Read all that the page needs of the run in `folder`."""
+    """Read all that the page needs of the run in `folder`.
+
+    A run may write posterior.npz: `density` [N, m, m], the posterior density of the z of each
+    training image at z_2 = z_axis[row], z_1 = z_axis[column], and the even `z_axis` [m] from
+    -REACH to REACH.
+    """
     run = Run(folder)
     readers = {
         "config.json": lambda path: run.config.update(_dictionary(path)),
@@ -107,14 +123,20 @@ def read(folder: Path) -> Run:
         _attempt(run, name, reader)
     run.model = _model(run)
     _attempt(run, "results.npz", lambda path: run.arrays.update(_arrays(path, run.model)))
+    if (folder / "posterior.npz").is_file():
+        _attempt(run, "posterior.npz", lambda path: run.arrays.update(posterior=_posterior(path)))
     names = [n for n in PICTURES.get(run.model, ()) if n != "plane.webp" or _has_plane(run)]
     panels = [f"progress/{path.name}" for path in sorted((folder / "progress").glob("*.png"))]
     for name in names + panels:
-        _attempt(run, name, lambda path, name=name: run.pictures.update({name: _picture(path)}))
+        _attempt(
+            run,
+            name,
+            lambda path: run.pictures.update({path.relative_to(folder).as_posix(): _picture(path)}),
+        )
     return run
 
 
-def _attempt(run: Run, name: str, reader: Any) -> None:
+def _attempt(run: Run, name: str, reader: Callable[[Path], object]) -> None:
     path = run.folder / name
     if not path.is_file():
         run.missing.append(f"{name} is missing")
@@ -177,9 +199,19 @@ def _arrays(path: Path, model: str) -> dict[str, np.ndarray]:
         square = array.ndim == 4 and array.shape[1] == array.shape[2] and array.shape[3] == 3
         if array.ndim != dimensions or array.size == 0 or (dimensions == 4 and not square):
             raise DamagedError(f"{name} has the shape {array.shape}")
-        if name not in ("samples", "interpolation") and len(array) != len(arrays["images"]):
+        if name in BY_IMAGE and len(array) != len(arrays["images"]):
             raise DamagedError(f"{name} are {len(array)}, not {len(arrays['images'])}")
     return arrays
+
+
+def _posterior(path: Path) -> np.ndarray:
+    with np.load(path) as file:
+        axis, density = file["z_axis"], file["density"]
+    if density.ndim != 3 or density.shape[1:] != (len(axis), len(axis)) or density.size == 0:
+        raise DamagedError(f"density has the shape {density.shape}")
+    if not np.allclose(axis[[0, -1]], [-REACH, REACH], atol=0.01) or not np.isfinite(density).all():
+        raise DamagedError(f"it is no density from {-REACH} to {REACH}")
+    return density
 
 
 def _picture(path: Path) -> Image.Image:

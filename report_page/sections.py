@@ -10,13 +10,12 @@ import numpy as np
 
 from report_page import pictures
 from report_page.pictures import Film, Picture
-from report_page.run_files import Run
+from report_page.run_files import REACH, Run, finite
 
 ROOT = Path(__file__).resolve().parent.parent
 SHOWN = 55  # images of a large category that are shown one by one
 PANELS = 24  # of training's progress
 POINTS = 1000  # of a chart: more than a screen has pixels for
-REACH = 2.5  # of plane.webp: it shows f(z) on [-REACH, REACH]^2, z_1 to the right, z_2 upward
 SIDE = 33  # images along each edge of plane.webp
 PATHS = {"data_path", "output_dir"}
 SAMPLERS = {  # of GenNet, in words
@@ -147,17 +146,16 @@ def grid(run: Run, name: str) -> Picture | None:
 
 
 def plane(run: Run) -> Plane | None:
-    """The latent plane, where z has two dimensions.
-
-    Beside plane.webp a run may write posterior.npz: `density` [N, m, m], the posterior density of
-    each training image's z on an even grid over the plane, rows by z_2 upward, columns by z_1.
-    """
+    """The latent plane, where z has two dimensions."""
     sprite, z = run.pictures.get("plane.webp"), run.arrays.get("z")
     if sprite is None or z is None or z.shape[1] != 2 or sprite.width % SIDE:
         return None
     axis = np.linspace(-REACH, REACH, 96)
     prior = np.exp(-(axis[:, None] ** 2 + axis**2) / 2)
-    walk = run.arrays.get("walk", z)
+    posterior = run.arrays.get("posterior")
+    if posterior is not None:  # all in one veil, each as high as the others
+        peaks = np.maximum(posterior.max((1, 2), keepdims=True), 1e-300)
+        posterior = (posterior / peaks).max(0)[::-1]  # z_2 grows upward
     images = [
         {"name": name, "z": place.tolist(), "image": pictures.embed(pictures.as_picture(image)).uri}
         for name, place, image in zip(
@@ -167,20 +165,9 @@ def plane(run: Run) -> Plane | None:
     return Plane(
         pictures.carry((run.folder / "plane.webp").read_bytes(), sprite.size),
         pictures.density(prior),
-        _posterior(run.folder / "posterior.npz"),
-        {"reach": REACH, "side": SIDE, "images": images, "walk": walk.tolist()},
+        None if posterior is None else pictures.density(posterior),
+        {"reach": REACH, "side": SIDE, "images": images, "walk": run.arrays["walk"].tolist()},
     )
-
-
-def _posterior(path: Path) -> Picture | None:
-    """All posteriors in one veil, each as high as the others."""
-    try:
-        with np.load(path) as file:
-            density = np.nan_to_num(file["density"])
-        peaks = np.maximum(density.max((1, 2), keepdims=True), 1e-300)
-        return pictures.density((density / peaks).max(0)[::-1])
-    except (OSError, ValueError, KeyError):
-        return None  # few runs have one
 
 
 def chain(run: Run) -> Film | None:
@@ -191,8 +178,8 @@ def chain(run: Run) -> Film | None:
     side = min(side, 64)  # larger images are reduced in a sprite
     rows = sprite.height // side
     frames = [sprite.crop((0, i * side, sprite.width, (i + 1) * side)) for i in range(rows)]
-    last = run.config.get("T", rows - 1)
-    labels = [f"step {step:.0f} of {last}" for step in np.linspace(0, last, rows)]
+    last = finite(run.config.get("T")) or rows - 1
+    labels = [f"step {step:.0f} of {last:.0f}" for step in np.linspace(0, last, rows)]
     return pictures.film(frames, labels, 120) if frames else None
 
 

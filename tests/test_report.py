@@ -132,6 +132,16 @@ def test_arrays_of_another_shape_are_damage(copies, tmp_path):
     assert "results.npz is damaged: z are 2, not 3" in make(copies, tmp_path).text
 
 
+def test_posterior_densities_are_shown_where_a_run_wrote_them(copies, tmp_path):
+    assert "posterior densities" not in make(copies, tmp_path).text
+    axis = np.linspace(-2.5, 2.5, 9)
+    density = np.random.default_rng(0).random((3, 9, 9))
+    np.savez(copies[0] / "posterior.npz", z_axis=axis, density=density)
+    assert "posterior densities" in make(copies, tmp_path).text
+    np.savez(copies[0] / "posterior.npz", z_axis=axis[1:], density=density)
+    assert "posterior.npz is damaged" in make(copies, tmp_path).text
+
+
 def test_the_command_makes_the_run_again(finished, mains):
     for folder in finished:
         run = run_files.read(folder)
