@@ -4,17 +4,22 @@ VENV := .venv
 BIN := $(VENV)/bin
 TWINS := console.py datasets.py figures.py metrics.py ops.py run.py samplers.py
 
-.PHONY: run test format twins clean
+.PHONY: run report test format twins clean
 
 run: $(VENV)/run-ready
 	$(BIN)/python GenNet/main.py
 	$(BIN)/python DesNet/main.py
+
+# One page of every run under output/.
+report: $(VENV)/run-ready
+	$(BIN)/python report.py
 
 test: $(VENV)/test-ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	cd GenNet && ../$(BIN)/mypy --config-file ../pyproject.toml *.py ../data/draw.py
 	cd DesNet && ../$(BIN)/mypy --config-file ../pyproject.toml *.py
+	$(BIN)/mypy report.py
 	$(BIN)/python -m pytest
 
 format: $(VENV)/test-ready

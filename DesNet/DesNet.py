@@ -363,9 +363,12 @@ class DesNet:
             parts.append(self.session.run(self._synthesized, feed))
         return np.concatenate(parts)
 
-    def film(self, start: np.ndarray) -> np.ndarray:
-        """A chain from one image [S, S, 3] after 0, 1, ... l steps: [l + 1, S, S, 3]."""
-        frames = [start[None]]
+    def film(self, starts: np.ndarray) -> np.ndarray:
+        """Chains from `starts` [n, S, S, 3] after 0, 1, ... l steps: [l + 1, n, S, S, 3].
+
+        They are the first n chains of `synthesize`, for n of at most a batch.
+        """
+        frames = [starts]
         for step in range(self.num_steps):
             frames.append(
                 self.session.run(
@@ -373,4 +376,4 @@ class DesNet:
                     {self._starts: frames[-1], self._first_step: step, self._num_steps: 1},
                 )
             )
-        return np.concatenate(frames)
+        return np.stack(frames)

@@ -18,6 +18,9 @@ from DesNet import NETWORKS, DesNet, DivergenceError
 from ops import batches_per_epoch
 from run import Run, RunError, resolve_flags
 
+CHAIN_FRAMES = 31  # steps of a chain that its pictures show
+FILMED = 7  # chains that are shown step by step
+
 
 def make_parser() -> console.Parser:
     """The flags, each with its default and unit."""
@@ -85,12 +88,31 @@ def synthesis_panel(images: np.ndarray, starts: np.ndarray, synthesized: np.ndar
     return figures.panel(rows, "Langevin synthesis from mean images", labels)
 
 
+def evenly(count: int, most: int) -> np.ndarray:
+    """Indices of at most `most` of `count` frames, from the first to the last in even strides."""
+    return np.linspace(0, count - 1, min(count, most)).round().astype(int)
+
+
 def film_strip(frames: np.ndarray) -> Figure:
-    """A chain, frame by frame: at most 31 of its steps, from the first to the last."""
-    shown = np.unique(np.linspace(0, len(frames) - 1, min(len(frames), 31)).round().astype(int))
-    return figures.panel(
-        figures.wrapped(frames[shown], 8), "One chain over its Langevin steps, row by row"
-    )
+    """A chain, frame by frame: at most CHAIN_FRAMES of its steps, from the first to the last."""
+    shown = frames[evenly(len(frames), CHAIN_FRAMES)]
+    return figures.panel(figures.wrapped(shown, 8), "One chain over its Langevin steps, row by row")
+
+
+def save_moving_pictures(run: Run, film: np.ndarray) -> None:
+    """Write chains step by step, film [l + 1, n, S, S, 3], and the progress panels.
+
+    chain.webp is a sprite (see `figures.sprite`): a row is a step, from the first to the last in
+    even strides, and a column is a chain.
+    """
+    shown = film[evenly(len(film), CHAIN_FRAMES)]  # [F, n, S, S, 3]
+    sprite = figures.sprite(shown.reshape(-1, *film.shape[2:]), film.shape[1])
+    run.save("chain.webp", lambda file: figures.write_webp(file, sprite))
+    frames = [figures.tiles([step]) for step in shown]
+    run.save("langevin.gif", lambda file: figures.write_gif(file, frames, 120, hold=1500))
+    panels = figures.read_panels(run.folder / "progress")
+    if panels:
+        run.save("training.gif", lambda file: figures.write_gif(file, panels, 400, hold=1500))
 
 
 def quality(synthesized: np.ndarray, images: np.ndarray) -> dict[str, np.ndarray]:
@@ -109,10 +131,11 @@ def save_results(run: Run, model: DesNet, data: datasets.Dataset, starts: np.nda
     """Write the pictures, arrays and metrics of the run as it stands; return the mean metrics."""
     synthesized = model.synthesize(starts)
     match = quality(synthesized, data.images)
+    film = model.film(starts[: min(FILMED, model.batch_size)])
     loss = run.column("loss")
     pictures = {
         "synthesis.png": synthesis_panel(data.images, starts, synthesized),
-        "langevin.png": film_strip(model.film(starts[0])),
+        "langevin.png": film_strip(film[:, 0]),
         "loss.png": figures.charts({"Loss": (loss, "mean f(synthesized) - mean f(observed)")}),
         "diagnostics.png": figures.charts(
             {
@@ -130,6 +153,7 @@ def save_results(run: Run, model: DesNet, data: datasets.Dataset, starts: np.nda
     }
     for name, figure in pictures.items():
         run.save_figure(name, figure)
+    save_moving_pictures(run, film)
     run.save_arrays(
         "results.npz",
         images=data.images,

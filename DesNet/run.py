@@ -3,7 +3,8 @@
     config.json    every resolved flag            metrics.json   what the run reached
     history.csv    one row an iteration           results.npz    its arrays
     checkpoints/   what --resume goes on from     log/           TensorBoard events
-    progress/      a panel every --log_step       *.png          the pictures
+    progress/      a panel every --log_step       *.png *.gif    the pictures
+                                                  *.webp         sprites for the report
 
 A file is written whole or not at all: to a temporary file that is then renamed.  Only
 history.csv and the events grow.

@@ -1,13 +1,24 @@
-"""Panels of images and charts, as matplotlib figures.  Pixels are shown in a fixed range."""
+"""Panels and charts as matplotlib figures, sprites and moving pictures.
 
+Pixels are shown in a fixed range.
+"""
+
+import io
 from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 DPI = 100  # of every figure: a panel's pixels are shown one to one at this resolution
 GAP = 2  # pixels between the tiles of a panel
+TILE = 64  # pixels: a sprite shows larger images at this size
+SPRITE_BYTES = 2_000_000  # a page of several runs carries a few sprites
+GIF_BYTES = 1_900_000  # what mail and chat still take
+GIF_WIDTH = 1600  # pixels
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
@@ -86,3 +97,63 @@ def charts(series: dict[str, tuple[Sequence[float], str]], log: Sequence[str] = 
             axes.set_yscale("log")
     all_axes[-1].set_xlabel("iteration")
     return figure
+
+
+def sprite(images: np.ndarray, columns: int) -> np.ndarray:
+    """Images [N, S, S, 3] in [0, 255] row by row in one picture, uint8 [H, W, 3], without gaps.
+
+    A tile is min(S, TILE) pixels wide; the last row is filled up with black.
+    """
+    side = min(images.shape[1], TILE)
+    tiles = [
+        np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BOX))
+        for image in to_uint8(images)
+    ]
+    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
+    rows = np.stack(tiles).reshape(-1, columns, side, side, 3)
+    return rows.swapaxes(1, 2).reshape(-1, columns * side, 3)
+
+
+def write_webp(file: IO[bytes], picture: np.ndarray) -> None:
+    """Write uint8 [H, W, 3] as WebP, at the best quality that stays under SPRITE_BYTES."""
+    for quality in (90, 75, 50, 25):
+        content = io.BytesIO()
+        Image.fromarray(picture).save(content, "WEBP", quality=quality)
+        if content.tell() <= SPRITE_BYTES:
+            break
+    file.write(content.getvalue())
+
+
+def write_gif(
+    file: IO[bytes], frames: Sequence[np.ndarray], milliseconds: int, hold: int = 0
+) -> None:
+    """Write frames uint8 [H, W, 3] as an endless GIF of at most GIF_BYTES and GIF_WIDTH.
+
+    Wide frames are reduced by a whole factor; then every second frame is left out until it fits.
+
+    Args:
+        file: open for writing.
+        frames: at least one, all of a size.
+        milliseconds: that a frame is shown.
+        hold: milliseconds more for the last one.
+    """
+    factor = -(-frames[0].shape[1] // GIF_WIDTH)
+    pictures = [Image.fromarray(frame).reduce(factor).quantize(256) for frame in frames]
+    while True:
+        content = io.BytesIO()
+        times = [milliseconds] * (len(pictures) - 1) + [milliseconds + hold]
+        pictures[0].save(
+            content, "GIF", save_all=True, append_images=pictures[1:], duration=times, loop=0
+        )
+        if content.tell() <= GIF_BYTES or len(pictures) == 1:
+            break
+        pictures = pictures[:0:-2][::-1]  # the last frame stays
+        milliseconds *= 2
+    file.write(content.getvalue())
+
+
+def read_panels(folder: Path) -> list[np.ndarray]:
+    """The panels that a run has saved in its progress folder, uint8 [H, W, 3], oldest first."""
+    paths = [path for path in folder.glob("*.png") if path.stem.isdecimal()]
+    paths.sort(key=lambda path: int(path.stem))
+    return [np.asarray(Image.open(path).convert("RGB")) for path in paths]

@@ -17,6 +17,10 @@ from GenNet import SAMPLERS, GenNet
 from ops import batches_per_epoch
 from run import Run, RunError, resolve_flags
 
+PLANE_SIDE = 33  # images along an edge of the plane's sprite
+PLANE_REACH = 2.5  # standard deviations of the prior, from the middle to an edge
+WALK_STEPS = 120  # of the walk through all training images
+
 
 def make_parser() -> console.Parser:
     """The flags, each with its default and unit."""
@@ -114,6 +118,53 @@ def reconstruction_panel(images: np.ndarray, reconstructions: np.ndarray) -> Fig
     return figures.panel(rows, "Training images and their reconstructions f(Z)", labels)
 
 
+def plane_sprite(model: GenNet) -> np.ndarray:
+    """f(z) on a PLANE_SIDE x PLANE_SIDE grid over [-PLANE_REACH, PLANE_REACH]^2, for the report.
+
+    A sprite (see `figures.sprite`), uint8 [H, W, 3]: z_1 grows to the right, z_2 upward, and the
+    outermost tiles are f(z) on the border of the square.
+    """
+    axis = np.linspace(-PLANE_REACH, PLANE_REACH, PLANE_SIDE)
+    rows = [
+        figures.sprite(model.generate(np.stack([axis, np.full(PLANE_SIDE, z_2)], 1)), PLANE_SIDE)
+        for z_2 in axis[::-1]
+    ]
+    return np.concatenate(rows)
+
+
+def closed_walk(z: np.ndarray) -> np.ndarray:
+    """A closed walk in short, even steps through all z [N, d], always on to the nearest not seen.
+
+    Returns:
+        [T, d], about WALK_STEPS places, every z one of them.
+    """
+    order, left = [0], set(range(1, len(z)))
+    while left:
+        here = z[order[-1]]
+        order.append(min(left, key=lambda i: float(np.linalg.norm(z[i] - here))))
+        left.remove(order[-1])
+    legs = np.roll(z[order], -1, 0) - z[order]  # [N, d]
+    lengths = np.linalg.norm(legs, axis=1)
+    counts = np.ceil(WALK_STEPS * lengths / max(lengths.sum(), 1e-9)).astype(int)
+    steps = [
+        start + leg * np.arange(count)[:, None] / count
+        for start, leg, count in zip(z[order], legs, np.maximum(counts, 1), strict=True)
+    ]
+    return np.concatenate(steps)
+
+
+def save_moving_pictures(run: Run, model: GenNet, walk: np.ndarray) -> None:
+    """Write the plane (for a z of two dimensions), the walk [T, d] and the progress panels."""
+    if walk.shape[1] == 2:
+        sprite = plane_sprite(model)
+        run.save("plane.webp", lambda file: figures.write_webp(file, sprite))
+    frames = list(figures.to_uint8(model.generate(walk)).repeat(2, 1).repeat(2, 2))
+    run.save("interpolation.gif", lambda file: figures.write_gif(file, frames, 60))
+    panels = figures.read_panels(run.folder / "progress")
+    if panels:
+        run.save("training.gif", lambda file: figures.write_gif(file, panels, 400, hold=1500))
+
+
 def save_results(run: Run, model: GenNet, data: datasets.Dataset) -> dict[str, float]:
     """Write the pictures, arrays and metrics of the run as it stands; return the mean metrics."""
     reconstructions = model.reconstruct()
@@ -143,6 +194,8 @@ def save_results(run: Run, model: GenNet, data: datasets.Dataset) -> dict[str, f
     }
     for name, figure in pictures.items():
         run.save_figure(name, figure)
+    walk = closed_walk(z)
+    save_moving_pictures(run, model, walk)
     run.save_arrays(
         "results.npz",
         images=data.images,
@@ -150,6 +203,7 @@ def save_results(run: Run, model: GenNet, data: datasets.Dataset) -> dict[str, f
         samples=samples,
         interpolation=interpolation,
         z=z,
+        walk=walk,
         loss=np.array(run.column("loss")),
     )
     mean = {

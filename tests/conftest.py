@@ -12,13 +12,18 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 # The twins are the same in both folders: whichever comes first serves.
-sys.path[:0] = [str(ROOT / "GenNet"), str(ROOT / "DesNet")]
+sys.path[:0] = [str(ROOT / "GenNet"), str(ROOT / "DesNet"), str(ROOT)]
 
 import console  # noqa: E402, F401  (first: it loads TensorFlow quietly)
 
 SMALL = {
     "GenNet": ["--image_size=16", "--num_epochs=4", "--log_step=2", "--sample_steps=2"],
     "DesNet": ["--image_size=16", "--num_epochs=4", "--log_step=2", "--T=3"],
+}
+
+HOSTILE = {
+    "GenNet": "<img src=x onerror=alert(1)>",
+    "DesNet": "\"Löwe\" & 'Tiger' <script>alert(1) 🦁",
 }
 
 
@@ -63,8 +68,34 @@ def flags(name: str, data: Path, output: Path, *more: str) -> list[str]:
     return [*SMALL[name], f"--data_path={data}", "--category=cats", f"--output_dir={output}", *more]
 
 
+def results(folder: Path) -> dict[str, np.ndarray]:
+    """The arrays of a run."""
+    with np.load(folder / "results.npz") as arrays:
+        return dict(arrays)
+
+
 def command(script: Path, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
     """What a user sees of a command line."""
     return subprocess.run(
         [sys.executable, str(script), *arguments], capture_output=True, text=True, cwd=cwd
     )
+
+
+@pytest.fixture(scope="session")
+def finished(mains: dict[str, ModuleType], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The folders of a run of GenNet and one of DesNet, of categories with hostile names."""
+    root = tmp_path_factory.mktemp("finished")
+    rng = np.random.default_rng(0)
+    folders = []
+    for name, category in HOSTILE.items():
+        data = root / "data" / category
+        data.mkdir(parents=True)
+        for i in range(3):
+            pixels = np.full((16, 16, 3), rng.integers(40, 216, 3))
+            pixels[4:12, 4:12] = rng.integers(40, 216, 3)
+            save_image(data / f"<b>{i}.png", pixels)
+        output = root / "output" / name
+        more = [f"--category={category}", "--num_epochs=30", "--log_step=10"]
+        mains[name].main(flags(name, data.parent, output, *more))
+        folders.append(output / category)
+    return folders

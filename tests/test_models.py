@@ -230,10 +230,10 @@ def test_a_descriptor_of_zero_samples_its_reference():
 def test_a_film_ends_where_its_chain_does():
     model = built(desnet(num_steps=5))
     list(model.train(IMAGES, FLAT, 2))
-    film = model.film(FLAT[0])
+    film = model.film(FLAT)
     assert len(film) == 6
-    np.testing.assert_array_equal(film[0], FLAT[0])
-    np.testing.assert_allclose(film[-1], model.synthesize(FLAT)[0], atol=1e-3)
+    np.testing.assert_array_equal(film[0], FLAT)
+    np.testing.assert_allclose(film[-1], model.synthesize(FLAT), atol=1e-3)
 
 
 def test_divergence_goes_back_and_lowers_the_learning_rate():

@@ -1,0 +1,82 @@
+"""Pictures as text that a page carries in itself."""
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageSequence
+
+LARGEST = 128  # pixels: larger images are reduced to this
+QUALITY = 90  # of WebP: no difference is seen at the sizes of the page
+TALLEST = 16_000  # pixels: what WebP can hold, rounded down
+
+
+class Picture(NamedTuple):
+    """A picture in a data URI, and its size in pixels."""
+
+    uri: str
+    width: int
+    height: int
+
+
+class Film(NamedTuple):
+    """Frames one below another in one picture, and a label for each."""
+
+    picture: Picture
+    labels: list[str]
+    milliseconds: int  # that a frame is shown
+
+
+def embed(picture: Image.Image, lossless: bool = False) -> Picture:
+    """A picture as WebP in a data URI."""
+    content = io.BytesIO()
+    picture.save(content, "WEBP", quality=QUALITY, lossless=lossless)
+    return carry(content.getvalue(), picture.size)
+
+
+def carry(webp: bytes, size: tuple[int, int]) -> Picture:
+    """The content of a WebP file as it is."""
+    return Picture(f"data:image/webp;base64,{base64.b64encode(webp).decode()}", *size)
+
+
+def as_picture(image: np.ndarray) -> Image.Image:
+    """An image [S, S, 3] in [0, 255], rounded and clipped, at most LARGEST wide."""
+    picture = Image.fromarray(np.clip(np.rint(image), 0, 255).astype(np.uint8))
+    return picture.reduce(-(-picture.width // LARGEST))
+
+
+def grid(images: np.ndarray, columns: int) -> Picture:
+    """Images [N, S, S, 3] row by row in one picture, without gaps."""
+    tiles = [as_picture(image) for image in images]
+    side = tiles[0].width
+    sheet = Image.new("RGB", (columns * side, -(-len(tiles) // columns) * side), "white")
+    for i, tile in enumerate(tiles):
+        sheet.paste(tile, (i % columns * side, i // columns * side))
+    return embed(sheet)
+
+
+def film(frames: Sequence[Image.Image], labels: Sequence[str], milliseconds: int) -> Film:
+    """Frames of the size of the first; of too many, some in even strides."""
+    width, height = frames[0].size
+    most = max(1, TALLEST // height)
+    shown = np.linspace(0, len(frames) - 1, min(len(frames), most)).round().astype(int)
+    sheet = Image.new("RGB", (width, height * len(shown)), "white")
+    for place, i in enumerate(shown):
+        sheet.paste(frames[i].convert("RGB"), (0, place * height))
+    return Film(embed(sheet), [labels[i] for i in shown], milliseconds)
+
+
+def frames(gif: Image.Image) -> list[Image.Image]:
+    """The frames of a GIF."""
+    return [frame.convert("RGB") for frame in ImageSequence.Iterator(gif)]
+
+
+def density(values: np.ndarray) -> Picture:
+    """A density [m, m], rows from the top, as a veil: the denser, the less transparent."""
+    alpha = (values / max(values.max(), 1e-300) * 255).round().astype(np.uint8)
+    veil = np.zeros([*alpha.shape, 4], np.uint8)
+    veil[..., :3] = (37, 99, 235)
+    veil[..., 3] = alpha
+    return embed(Image.fromarray(veil), lossless=True)

@@ -1,0 +1,227 @@
+"""The report as a file: what it holds, how it treats hostile names and damage, how it fails."""
+
+import html.parser
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import HOSTILE, ROOT, results
+
+import report
+from report_page import run_files, sections
+
+
+class Page(html.parser.HTMLParser):
+    """The tags of a page with their attributes, and its text."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.source = path.read_text(encoding="utf-8")
+        self.tags, self._texts, self._raw = [], [], False
+        self.feed(self.source)
+        self.text = " ".join(" ".join(self._texts).split())
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        self._raw = tag in ("script", "style")
+
+    def handle_endtag(self, tag):
+        self._raw = False
+
+    def handle_data(self, data):
+        if not self._raw:
+            self._texts.append(data)
+
+
+def make(folders, tmp_path):
+    page = tmp_path / "page" / "report.html"
+    report.main([*map(str, folders), f"--output={page}"])
+    assert [path.name for path in page.parent.iterdir()] == ["report.html"]
+    return Page(page)
+
+
+@pytest.fixture
+def copies(finished, tmp_path):
+    """Both runs, to be damaged."""
+    return [
+        shutil.copytree(folder, tmp_path / "copies" / folder.parent.name / folder.name)
+        for folder in finished
+    ]
+
+
+def test_the_page_shows_both_runs_and_fetches_nothing(finished, tmp_path):
+    page = make(finished, tmp_path)
+    for words in (
+        "Reconstructions",
+        "Samples",
+        "Interpolation",
+        "Synthesis",
+        "iterations of learning",
+        "Loss",
+    ):
+        assert words in page.text
+    assert "Not all of this run" not in page.text
+    for _, attributes in page.tags:
+        for name in {"src", "href"} & attributes.keys():
+            assert re.match(r"data:|#", attributes[name]), attributes[name][:80]
+    assert not re.search(r"url\(|@import|https?://(?!www\.w3\.org/2000/svg)", page.source)
+    assert all("alt" in attributes for tag, attributes in page.tags if tag == "img")
+    assert len(page.source) < 6e6
+
+
+def test_names_from_outside_are_text(finished, tmp_path):
+    page = make(finished, tmp_path)
+    for category in HOSTILE.values():
+        assert category in page.text
+    assert "<b>0.png" in page.text
+    assert not [tag for tag, attributes in page.tags if "onerror" in attributes or tag == "b"]
+
+
+@pytest.mark.parametrize("name", ["config.json", "metrics.json", "history.csv", "results.npz"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "cut", "other"])
+def test_a_damaged_file_is_named_and_the_rest_stands(copies, tmp_path, capsys, name, damage):
+    for folder in copies:
+        path = folder / name
+        content = path.read_bytes()
+        path.write_bytes({"empty": b"", "cut": content[: len(content) // 2]}.get(damage, b"[1]"))
+        if damage == "missing":
+            path.unlink()
+    page = make(copies, tmp_path)
+    assert page.text.count(f"{name} is {'missing' if damage == 'missing' else 'damaged'}") == 2
+    assert f"{copies[0].parent.name}/{copies[0].name}: {name} is" in capsys.readouterr().out
+    if name != "results.npz":
+        assert "Reconstructions" in page.text
+        assert "Synthesis" in page.text
+    if name != "history.csv":
+        assert "Gradient magnitude" in page.text
+
+
+def test_damaged_pictures_are_named(copies, tmp_path):
+    (copies[0] / "plane.webp").write_bytes(b"RIFF")
+    (copies[0] / "interpolation.gif").write_bytes(b"GIF89a")
+    (copies[1] / "chain.webp").unlink()
+    (copies[1] / "progress" / "000010.png").write_bytes(b"\x89PNG")
+    page = make(copies, tmp_path)
+    for sentence in (
+        "plane.webp is damaged",
+        "interpolation.gif is damaged",
+        "chain.webp is missing",
+        "progress/000010.png is damaged",
+    ):
+        assert sentence in page.text
+    assert "Over the iterations" in page.text
+
+
+def test_metrics_that_are_no_numbers_are_dashes(copies, tmp_path):
+    metrics = json.loads((copies[0] / "metrics.json").read_text())
+    metrics |= {"psnr": "splendid", "psnr_by_image": 3, "versions": None, "seconds": True}
+    (copies[0] / "metrics.json").write_text(json.dumps(metrics))
+    page = make(copies, tmp_path)
+    assert "Reconstructions" in page.text
+    assert "splendid" not in page.text
+
+
+def test_arrays_of_another_shape_are_damage(copies, tmp_path):
+    arrays = results(copies[0])
+    np.savez(copies[0] / "results.npz", **{**arrays, "z": arrays["z"][:2]})
+    assert "results.npz is damaged: z are 2, not 3" in make(copies, tmp_path).text
+
+
+def test_posterior_densities_are_shown_where_a_run_wrote_them(copies, tmp_path):
+    assert "posterior densities" not in make(copies, tmp_path).text
+    axis = np.linspace(-2.5, 2.5, 9)
+    density = np.random.default_rng(0).random((3, 9, 9))
+    np.savez(copies[0] / "posterior.npz", z_axis=axis, density=density)
+    assert "posterior densities" in make(copies, tmp_path).text
+    np.savez(copies[0] / "posterior.npz", z_axis=axis[1:], density=density)
+    assert "posterior.npz is damaged" in make(copies, tmp_path).text
+
+
+def test_the_command_makes_the_run_again(finished, mains):
+    for folder in finished:
+        run = run_files.read(folder)
+        words = shlex.split(" ".join(sections.command(run)))
+        assert words[:2] == ["python", f"{run.model}/main.py"]
+        args = vars(mains[run.model].make_parser().parse_args(words[2:]))
+        assert {key: str(value) for key, value in args.items()} == {
+            key: str(value) for key, value in run.config.items()
+        }
+
+
+def test_seeds_get_a_mean_and_a_spread(copies, tmp_path):
+    folders = []
+    for seed, psnr in ((1, 20.0), (2, 22.0), (3, 24.0)):
+        folder = shutil.copytree(copies[0], copies[0].with_name(f"seed {seed}"))
+        for name, value in (("config.json", {"seed": seed}), ("metrics.json", {"psnr": psnr})):
+            content = json.loads((folder / name).read_text())
+            (folder / name).write_text(json.dumps({**content, **value}))
+        folders.append(folder)
+    page = make([*folders, copies[1]], tmp_path)
+    assert page.text.count("Mean ± spread of 3 seeds") == 1
+    assert "22 ± 2" in page.text
+
+
+def test_runs_that_differ_show_in_what(copies, tmp_path):
+    other = shutil.copytree(copies[1], copies[1].with_name("other"))
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps({**config, "T": 60, "seed": 5}))
+    page = make([copies[1], other], tmp_path)
+    assert "--T 3" in page.text
+    assert "--T 60" in page.text
+    assert "spread of" not in page.text
+
+
+def test_every_run_is_found(copies):
+    output = copies[0].parent.parent
+    shutil.copytree(copies[0], copies[0].with_name("cats.1"))
+    found = run_files.find(output)
+    assert sorted(found) == sorted([*copies, copies[0].with_name("cats.1")])
+    assert found[-1].parent.name == "DesNet"
+
+
+def test_no_model_is_loaded():
+    code = "import report, sys; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_a_run_of_one_iteration_and_z_of_another_dimension(mains, pictures, tmp_path):
+    common = ["--image_size=16", "--num_epochs=1", f"--data_path={pictures}", "--category=cats"]
+    mains["GenNet"].main([*common, "--z_dim=3", f"--output_dir={tmp_path / 'GenNet'}"])
+    mains["DesNet"].main([*common, "--T=1", f"--output_dir={tmp_path / 'DesNet'}"])
+    page = make([tmp_path / name / "cats" for name in ("GenNet", "DesNet")], tmp_path)
+    assert "Not all of this run" not in page.text
+    assert "Walk in the plane" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["{tmp}/nowhere"], "is not the folder of a run"),
+        (["{tmp}"], "is not the folder of a run"),
+        (["{run}", "--output={tmp}/file/report.html"], "cannot write"),
+        (["{run}", "--output={tmp}"], "cannot write"),
+        (["--no_such_flag"], "unrecognized"),
+    ],
+)
+def test_mistakes_get_one_sentence(finished, tmp_path, capsys, arguments, says):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(SystemExit) as exit_:
+        report.main([a.format(tmp=tmp_path, run=finished[0]) for a in arguments])
+    assert exit_.value.code == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert says in lines[0]
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_no_run_at_all_gets_one_sentence(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(report, "ROOT", tmp_path)
+    with pytest.raises(SystemExit) as exit_:
+        report.main([])
+    assert exit_.value.code == 2
+    assert "there is no run" in capsys.readouterr().err
