@@ -19,7 +19,8 @@ from run import Run, RunError, resolve_flags
 
 PLANE_SIDE = 33  # images along an edge of the plane's sprite
 PLANE_REACH = 2.5  # standard deviations of the prior, from the middle to an edge
-WALK_STEPS = 120  # of the walk through all training images
+WALK_STEPS = 120  # of the walk through the training images
+WALKED = 55  # training images that the walk passes, as many as the panel shows
 
 
 def make_parser() -> console.Parser:
@@ -194,7 +195,7 @@ def save_results(run: Run, model: GenNet, data: datasets.Dataset) -> dict[str, f
     }
     for name, figure in pictures.items():
         run.save_figure(name, figure)
-    walk = closed_walk(z)
+    walk = closed_walk(z[:WALKED])
     save_moving_pictures(run, model, walk)
     run.save_arrays(
         "results.npz",
