@@ -46,6 +46,14 @@ def browser():
         browser.close()
 
 
+def open_(page, address):
+    """Open the report and wait until its plane has come to life."""
+    page.set_default_timeout(120_000)  # a busy machine is slow, not wrong
+    page.goto(address)
+    # A locator, for the page's policy forbids to evaluate an expression again and again.
+    page.locator(".thumb").nth(2).wait_for()
+
+
 @pytest.fixture
 def page(browser, address):
     """The report on a desktop; an error, or a request but for the file, is a failure."""
@@ -63,8 +71,7 @@ def page(browser, address):
             else troubles.append(request.url)
         ),
     )
-    page.goto(address)
-    page.wait_for_function("document.querySelectorAll('.thumb').length === 3")
+    open_(page, address)
     yield page
     assert troubles == []
     context.close()
@@ -104,8 +111,7 @@ def test_the_pointer_moves_through_the_plane(page):
 def test_a_finger_moves_through_the_plane(browser, address):
     context = browser.new_context(viewport={"width": 390, "height": 800}, has_touch=True)
     page = context.new_page()
-    page.goto(address)
-    page.wait_for_function("document.querySelectorAll('.thumb').length === 3")
+    open_(page, address)
     field = page.locator(".field")
     field.scroll_into_view_if_needed()
     box = field.bounding_box()
@@ -219,8 +225,7 @@ def test_hostile_names_are_text(page):
 def test_nothing_overflows_or_is_too_faint(browser, address, width, scheme, tmp_path):
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page = context.new_page()
-    page.goto(address)
-    page.wait_for_function("document.querySelectorAll('.thumb').length === 3")
+    open_(page, address)
     assert page.evaluate("document.documentElement.scrollWidth") == width
     # Text on its background, by the formula of WCAG 2.
     faint = page.evaluate(
@@ -252,6 +257,6 @@ def test_nothing_overflows_or_is_too_faint(browser, address, width, scheme, tmp_
     )
     assert blurred == []
     picture = tmp_path / "page.png"
-    page.screenshot(path=picture, full_page=True, timeout=120_000)
+    page.screenshot(path=picture, full_page=True)
     assert picture.stat().st_size > 10_000
     context.close()
