@@ -119,9 +119,9 @@ function startPlane(plane) {
     show(move ? z.map((x, i) => x + size * move[i]) : [0, 0]);
   });
   for (const box of plane.querySelectorAll("[data-veil]")) {
-    box.addEventListener("change", () => {
-      plane.querySelector(`.veil.${box.dataset.veil}`).hidden = !box.checked;
-    });
+    const veil = () => { plane.querySelector(`.veil.${box.dataset.veil}`).hidden = !box.checked; };
+    box.addEventListener("change", veil);
+    veil();  // it may have been ticked before the script was ready
   }
   show([0, 0]);
 }
