@@ -35,6 +35,7 @@ class Chains(NamedTuple):
     position: tf.Tensor  # [B, ...]
     acceptance_rate: tf.Tensor  # [B], share of proposals accepted (1 without a test)
     score_magnitude: tf.Tensor  # [B], mean |component| of d log p / dx along the chain
+    path: tf.Tensor | None = None  # [l, B, ...], the position after every step, if asked for
 
 
 def _score(log_prob: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
@@ -69,16 +70,29 @@ def _choose(accepted: tf.Tensor, new: tf.Tensor, old: tf.Tensor) -> tf.Tensor:
     return tf.where_v2(tf.reshape(accepted, [-1] + [1] * (new.shape.rank - 1)), new, old)
 
 
-def _loop(body: Callable, num_steps: tf.Tensor, state: list) -> list:
-    """Run `body(step, *state) -> state` for `num_steps` steps and return the last state."""
-    return tf.while_loop(
+def _loop(body: Callable, num_steps: tf.Tensor, state: list, keep_path: bool) -> tuple:
+    """Run `body(step, *state) -> state` for `num_steps` steps.
+
+    Returns:
+        The last state, a list that begins with the position, and, if asked for, the path.
+    """
+    x = state[0]
+    path = []
+    if keep_path:
+        path = [tf.TensorArray(x.dtype, num_steps, element_shape=x.shape)]
+    _, state, path = tf.while_loop(
         lambda t, *_: t < num_steps,
-        lambda t, *s: [t + 1, *body(t, *s)],
-        [tf.constant(0), *state],
+        lambda t, s, p: _advance(t, body(t, *s), p),
+        [tf.constant(0), state, path],
         # A step needs the one before it; and there is nothing to learn through a chain.
         parallel_iterations=1,
         back_prop=False,
-    )[1:]
+    )
+    return state, path[0].stack() if path else None
+
+
+def _advance(t: tf.Tensor, state: list, path: list) -> list:
+    return [t + 1, state, [array.write(t, state[0]) for array in path]]
 
 
 def langevin(
@@ -88,6 +102,7 @@ def langevin(
     num_steps: tf.Tensor | int,
     key: tf.Tensor,
     first_step: tf.Tensor | int = 0,
+    keep_path: bool = False,
 ) -> Chains:
     """Unadjusted Langevin dynamics.
 
@@ -101,6 +116,7 @@ def langevin(
         num_steps: length of the chains.
         key: int32 [2].
         first_step: number of the first step, for a chain that goes on.
+        keep_path: return every position of the chains too.
     """
     delta = _per_chain(step_size, x)
 
@@ -110,10 +126,9 @@ def langevin(
         return [x + delta**2 / 2 * score + delta * noise, magnitude + _mean(tf.abs(score))]
 
     zeros = tf.zeros_like(_mean(x))
-    position, magnitude = _loop(step, num_steps, [x, zeros])
-    return Chains(
-        tf.stop_gradient(position), zeros + 1, magnitude / tf.cast(num_steps, magnitude.dtype)
-    )
+    (position, magnitude), path = _loop(step, num_steps, [x, zeros], keep_path)
+    length = tf.cast(num_steps, x.dtype)
+    return Chains(tf.stop_gradient(position), zeros + 1, magnitude / length, path)
 
 
 def hmc(
@@ -123,6 +138,7 @@ def hmc(
     num_steps: tf.Tensor | int,
     key: tf.Tensor,
     first_step: tf.Tensor | int = 0,
+    keep_path: bool = False,
     num_leapfrog: int = 10,
 ) -> Chains:
     """Hamiltonian Monte Carlo (Neal, 2011) with identity mass.
@@ -161,9 +177,10 @@ def hmc(
         ]
 
     zeros = tf.zeros_like(_mean(x))
-    position, _, _, accepted, magnitude = _loop(step, num_steps, [x, *evaluate(x), zeros, zeros])
+    start = [x, *evaluate(x), zeros, zeros]
+    (position, *_, accepted, magnitude), path = _loop(step, num_steps, start, keep_path)
     length = tf.cast(num_steps, x.dtype)
-    return Chains(tf.stop_gradient(position), accepted / length, magnitude / length)
+    return Chains(tf.stop_gradient(position), accepted / length, magnitude / length, path)
 
 
 def mala(
@@ -173,6 +190,7 @@ def mala(
     num_steps: tf.Tensor | int,
     key: tf.Tensor,
     first_step: tf.Tensor | int = 0,
+    keep_path: bool = False,
 ) -> Chains:
     """Langevin dynamics with a Metropolis-Hastings test (Roberts and Tweedie, 1996).
 
@@ -182,7 +200,7 @@ def mala(
 
     Args as for `langevin`.
     """
-    return hmc(log_prob_fn, x, step_size, num_steps, key, first_step, num_leapfrog=1)
+    return hmc(log_prob_fn, x, step_size, num_steps, key, first_step, keep_path, num_leapfrog=1)
 
 
 def preconditioned_langevin(
@@ -192,6 +210,7 @@ def preconditioned_langevin(
     num_steps: tf.Tensor | int,
     key: tf.Tensor,
     first_step: tf.Tensor | int = 0,
+    keep_path: bool = False,
 ) -> Chains:
     """Simplified manifold MALA (Girolami and Calderhead, 2011): Langevin in a local metric G.
 
@@ -206,6 +225,7 @@ def preconditioned_langevin(
         num_steps: length of the chains.
         key: int32 [2].
         first_step: number of the first step, for a chain that goes on.
+        keep_path: return every position of the chains too.
     """
     delta = _per_chain(step_size, x)
 
@@ -246,9 +266,10 @@ def preconditioned_langevin(
         ]
 
     zeros = tf.zeros_like(_mean(x))
-    position, *_, accepted, magnitude = _loop(step, num_steps, [x, *evaluate(x), zeros, zeros])
+    start = [x, *evaluate(x), zeros, zeros]
+    (position, *_, accepted, magnitude), path = _loop(step, num_steps, start, keep_path)
     length = tf.cast(num_steps, x.dtype)
-    return Chains(tf.stop_gradient(position), accepted / length, magnitude / length)
+    return Chains(tf.stop_gradient(position), accepted / length, magnitude / length, path)
 
 
 def adapted_step_size(

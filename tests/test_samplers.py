@@ -31,12 +31,12 @@ def gaussian(sigma):
     return lambda x: -tf.reduce_sum((x / sigma) ** 2, -1) / 2
 
 
-def sample(sampler, target, start, step_size, num_steps, first_step=0, key=(3, 4)):
+def sample(sampler, target, start, step_size, num_steps, first_step=0, key=(3, 4), **options):
     """Chains from `start`, as numpy."""
     with tf.Graph().as_default(), tf.Session() as session:
         x = tf.constant(start, tf.float32)
-        chains = sampler(target, x, step_size, num_steps, tf.constant(key), first_step)
-        return session.run(chains)
+        chains = sampler(target, x, step_size, num_steps, tf.constant(key), first_step, **options)
+        return type(chains)(*session.run([c for c in chains if c is not None]))
 
 
 @pytest.mark.parametrize("dimensions", [1, 2, 100])
@@ -88,11 +88,28 @@ def test_a_chain_in_pieces_takes_the_same_path(sampler):
     np.testing.assert_allclose(rest.position, whole.position, rtol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "sampler",
-    [samplers.langevin, samplers.mala, HMC, samplers.preconditioned_langevin],
-    ids=["langevin", "mala", "hmc", "preconditioned"],
-)
+ALL = {
+    "langevin": samplers.langevin,
+    "mala": samplers.mala,
+    "hmc": HMC,
+    "preconditioned": samplers.preconditioned_langevin,
+}
+
+
+@pytest.mark.parametrize("sampler", ALL.values(), ids=ALL)
+def test_the_path_is_where_shorter_chains_end(sampler):
+    target = gaussian(1.0)
+    if sampler is samplers.preconditioned_langevin:
+        target = gauss_newton(target)
+    start = np.ones([5, 2])
+    chains = sample(sampler, target, start, 0.5, 8, keep_path=True)
+    assert chains.path.shape == (8, 5, 2)
+    np.testing.assert_array_equal(chains.path[-1], chains.position)
+    shorter = sample(sampler, target, start, 0.5, 3)
+    np.testing.assert_allclose(chains.path[2], shorter.position, rtol=1e-6)
+
+
+@pytest.mark.parametrize("sampler", ALL.values(), ids=ALL)
 def test_chains_do_not_see_their_neighbours(sampler):
     target = gaussian(1.0)
     if sampler is samplers.preconditioned_langevin:
