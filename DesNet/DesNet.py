@@ -4,26 +4,53 @@ The model is p(Y; theta) = exp[f(Y; theta)] p0(Y) / Z(theta), p0 = N(0, s^2 I): 
 f that scores an image, and a Gaussian reference.  Learning alternates between synthesizing images
 by Langevin dynamics from the current model, and a step on theta that raises f on the observed
 images and lowers it on the synthesized ones.
+
+Chains that start anew from mean images at every iteration ("short_run", the assignment) teach a
+generator of l steps: it makes the images it has seen, but run on, its chains leave them.  Chains
+that never end ("convergent") teach a density: they stay, and so do the chains of any sampler.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 import samplers
+from guard import WARM_UP_STEPS, GuardedAdam
 from ops import batch_indices, batches_per_epoch, conv2d, dense, leaky_relu
 
 NETWORKS = ("strided", "assignment")
 
+# Steps of a chain in an iteration.  A step of HMC is 10 leapfrog steps, so that every sampler
+# evaluates the network 30 times.
+SAMPLERS = {"langevin": 30, "mala": 30, "hmc": 3}
+
+# The settings of the two ways to learn.  A short run drifts: its steps are small and its slopes
+# steep.  A density has to be explored: large steps, and noise of twice their size on the observed
+# images (Nijkamp et al.), which gives every mode a width that the steps resolve.
+LEARNING = {
+    "short_run": {
+        "step_size": 0.3,  # of the assignment
+        "data_noise": 0.0,
+        "learning_rate": 0.04,
+        "mode_penalty": 1.0,
+        "weight_decay": 0.004,
+    },
+    "convergent": {
+        "step_size": 2.0,
+        "data_noise": 4.0,
+        "learning_rate": 0.01,
+        "mode_penalty": 0.0,
+        "weight_decay": 0.0,
+    },
+}
+
 # A sane iteration: beyond either, learning has diverged and goes back.
 MAX_OUT_OF_RANGE = 0.5  # share of pixels outside [0, 255]
-MAX_SCORE = 1000.0  # mean |d log p / dY| along the chains, in 1 / grey level
+MAX_DRIFT = 45.0  # mean (delta^2 / 2) |d log p / dY| along the chains, in grey levels a step
 
-WARM_UP_STEPS = 10  # iterations in which the learning rate rises: the first gradients overshoot
-CLIP_MEMORY = 20  # iterations whose gradient norms, in geometric mean, are the usual one
-RECOVERY_STEPS = 100  # iterations in which the learning rate doubles after it was halved
-SNAPSHOT_STEPS = 25  # iterations from one good state that is kept to the next
+AVERAGED = 50  # iterations that the running autocorrelation of d(t) looks back
+GROUP = 64  # chains that are run together outside of learning
 MAX_ROLL_BACKS = 20  # in a row, without one good iteration between them
 
 Record = dict[str, float]
@@ -31,6 +58,11 @@ Record = dict[str, float]
 
 class DivergenceError(Exception):
     """Learning that diverges however small its steps; the message is a sentence for the user."""
+
+
+def default_learning(sampler: str) -> str:
+    """The way to learn that suits a sampler; see `DesNet.__init__`."""
+    return "short_run" if sampler == "langevin" else "convergent"
 
 
 class DesNet:
@@ -46,30 +78,43 @@ class DesNet:
     def __init__(
         self,
         mean_colour: np.ndarray,
+        num_images: int,
         image_size: int = 64,
         batch_size: int = 7,
         network: str = "strided",
         ref_sigma: float = 50.0,
-        step_size: float = 0.3,
-        num_steps: int = 30,
-        mode_penalty: float = 1.0,
-        learning_rate: float = 0.04,
+        sampler: str = "langevin",
+        learning: str | None = None,
+        step_size: float | None = None,
+        num_steps: int | None = None,
+        data_noise: float | None = None,
+        mode_penalty: float | None = None,
+        learning_rate: float | None = None,
         beta1: float = 0.5,
         beta2: float = 0.999,
         decay: float = 0.7,
-        weight_decay: float = 0.004,
+        weight_decay: float | None = None,
         seed: int = 0,
     ) -> None:
         """Describe the model; `build_model` builds it.
 
         Args:
             mean_colour: [3], of the training set, in [0, 255].
+            num_images: N, how many training images there are; each has a chain, whose step size
+                MALA and HMC adapt.
             image_size: S, a multiple of 8.
             batch_size: images in an iteration.
             network: one of NETWORKS.
             ref_sigma: s, standard deviation of the reference, in grey levels.
-            step_size: delta of Langevin dynamics, in grey levels.
-            num_steps: l, steps of a chain.
+            sampler: a key of SAMPLERS.
+            learning: a key of LEARNING: "short_run" starts the chains anew at every iteration,
+                "convergent" never.  By default the first for "langevin", the second for "mala"
+                and "hmc": a Metropolis-Hastings test does not let a chain climb thousands of nats
+                in 30 steps, so that short runs would stand still.
+            step_size: delta of the sampler, in grey levels; this, and all that follows and is
+                None, is by default that of LEARNING.  MALA and HMC start there and adapt.
+            num_steps: l, steps of a chain in an iteration; by default those of SAMPLERS.
+            data_noise: standard deviation of the noise on the observed images, in grey levels.
             mode_penalty: weight of the penalty on the slope of log p at the observed images,
                 (delta^2 / 2) mean ||d log p(Y) / dY||^2.
             learning_rate: of Adam, after WARM_UP_STEPS iterations.
@@ -88,19 +133,32 @@ class DesNet:
             raise ValueError(f"image_size is a multiple of 8, not {image_size}")
         if network not in NETWORKS:
             raise ValueError(f"network is one of {', '.join(NETWORKS)}, not {network}")
+        if sampler not in SAMPLERS:
+            raise ValueError(f"sampler is one of {', '.join(SAMPLERS)}, not {sampler}")
+        if learning not in (None, *LEARNING):
+            raise ValueError(f"learning is one of {', '.join(LEARNING)}, not {learning}")
         self.mean_colour = np.asarray(mean_colour, np.float32)
+        self.num_images = num_images
         self.image_size = image_size
         self.batch_size = batch_size
         self.network = network
         self.ref_sigma = ref_sigma
-        self.step_size = step_size
-        self.num_steps = num_steps
-        self.mode_penalty = mode_penalty
-        self.learning_rate = learning_rate
+        self.sampler = sampler
+        self.learning = learning or default_learning(sampler)
+        settings = LEARNING[self.learning]
+
+        def setting(name: str, value: float | None) -> float:
+            return settings[name] if value is None else value
+
+        self.step_size = setting("step_size", step_size)
+        self.num_steps = num_steps or SAMPLERS[sampler]
+        self.data_noise = setting("data_noise", data_noise)
+        self.mode_penalty = setting("mode_penalty", mode_penalty)
+        self.learning_rate = setting("learning_rate", learning_rate)
         self.beta1 = beta1
         self.beta2 = beta2
         self.decay = decay
-        self.weight_decay = weight_decay
+        self.weight_decay = setting("weight_decay", weight_decay)
         self.seed = seed
         layers = {"strided": self._strided, "assignment": self._assignment}[network]
         # The template makes the variables at its first call and shares them ever after.
@@ -149,20 +207,25 @@ class DesNet:
     def langevin_dynamics(
         self,
         images: tf.Tensor,
+        step_size: tf.Tensor | float,
         key: tf.Tensor,
         num_steps: tf.Tensor | int | None = None,
         first_step: tf.Tensor | int = 0,
     ) -> samplers.Chains:
-        """Chains of Y <- Y + (delta^2 / 2) d log p(Y) / dY + delta U from the given images.
+        """Chains of the chosen sampler of p(Y) from the given images.
+
+        Langevin, as of the assignment: Y <- Y + (delta^2 / 2) d log p(Y) / dY + delta U.
 
         Args:
             images: [B, S, S, 3] in grey levels less the mean colour.
+            step_size: delta, scalar or [B].
             key: int32 [2].
             num_steps: length, by default l.
             first_step: number of the first step, for chains that go on.
         """
         steps = self.num_steps if num_steps is None else num_steps
-        return samplers.langevin(self.log_prob, images, self.step_size, steps, key, first_step)
+        sample = {"langevin": samplers.langevin, "mala": samplers.mala, "hmc": samplers.hmc}
+        return sample[self.sampler](self.log_prob, images, step_size, steps, key, first_step)
 
     # Learning
 
@@ -183,25 +246,43 @@ class DesNet:
     def _build_iteration(self) -> None:
         """One iteration of synthesis and learning is one `session.run` of what this builds."""
         side = self.image_size
-        self._iteration = tf.train.get_or_create_global_step()
         self._observed = tf.placeholder(tf.float32, [None, side, side, 3], "observed")
-        self._starts = tf.placeholder(tf.float32, [None, side, side, 3], "starts")
+        self._index = tf.placeholder(tf.int32, [None], "index")  # of the chains
+        shape = [None, side, side, 3]
+        if self.learning == "convergent":
+            # Where the chains stand, from where they go on unless other starts are fed.
+            start = tf.broadcast_to(self.mean_colour, [self.num_images, side, side, 3])
+            self._chains = tf.get_variable("chains/images", initializer=start, trainable=False)
+            stand = tf.gather(self._chains, self._index)
+            self._starts = tf.placeholder_with_default(stand, shape, "starts")
+            self._begin = tf.scatter_update(self._chains, self._index, self._starts)
+        else:
+            self._starts = tf.placeholder(tf.float32, shape, "starts")
         self._rate = tf.placeholder(tf.float32, [], "learning_rate")
+        self._group = tf.placeholder_with_default(0, [], "group")
         self._first_step = tf.placeholder_with_default(0, [], "first_step")
         self._num_steps = tf.placeholder_with_default(self.num_steps, [], "num_steps")
-        # Divergence halves the learning rate, which then recovers slowly.
-        self._rate_factor = tf.get_variable(
-            "learning_rate_factor", initializer=1.0, trainable=False
+        self._step_sizes = tf.get_variable(
+            "chains/step_size",
+            initializer=tf.fill([self.num_images], float(self.step_size)),
+            trainable=False,
         )
-        self._log_norm = tf.get_variable("log_gradient_norm", initializer=0.0, trainable=False)
-        self._roll_backs = tf.get_variable("roll_backs", initializer=0.0, trainable=False)
 
-        observed = self._observed - self.mean_colour
+        self._iteration = tf.train.get_or_create_global_step()
         key = tf.stack([self.seed, tf.cast(self._iteration, tf.int32) + 1])
+        key = samplers.fold_in(key, self._group)
+        observed = self._observed - self.mean_colour
+        if self.data_noise:
+            noise_key = samplers.fold_in(key, -1)  # no step of a chain has this number
+            noise = tf.random.stateless_normal(tf.shape(observed), noise_key)
+            observed += self.data_noise * noise
+        step_size = tf.gather(self._step_sizes, self._index)  # [B]
         chains = self.langevin_dynamics(
-            self._starts - self.mean_colour, key, self._num_steps, self._first_step
+            self._starts - self.mean_colour, step_size, key, self._num_steps, self._first_step
         )
         synthesized = chains.position
+        self._log_prob = self.log_prob(self._starts - self.mean_colour)
+        self._responses = self._filter_responses(self._starts - self.mean_colour)
         self._synthesized = synthesized + self.mean_colour
 
         # The gradient of this loss is that of the negative log likelihood, the model's expectation
@@ -209,11 +290,14 @@ class DesNet:
         score_observed = tf.reduce_mean(self.descriptor(observed))
         score_synthesized = tf.reduce_mean(self.descriptor(synthesized))
         loss = score_synthesized - score_observed
-        # What one Langevin step from an observed image would gain, to first order.  Held small,
-        # it makes the observed images modes, where chains come to rest instead of overshooting.
-        slope = tf.gradients(self.log_prob(observed), observed)[0]
-        gain = self.step_size**2 / 2 * tf.reduce_mean(tf.reduce_sum(tf.square(slope), [1, 2, 3]))
-        objective = loss + self.mode_penalty * gain
+        objective = loss
+        if self.mode_penalty:
+            # What one Langevin step from an observed image would gain, to first order.  Held
+            # small, it makes the observed images modes, where chains come to rest instead of
+            # overshooting.
+            slope = tf.gradients(self.log_prob(observed), observed)[0]
+            slope = tf.reduce_mean(tf.reduce_sum(tf.square(slope), [1, 2, 3]))
+            objective += self.mode_penalty * self.step_size**2 / 2 * slope
         magnitude = tf.reduce_mean(chains.score_magnitude)
         outside = tf.logical_or(self._synthesized < 0, self._synthesized > 255)
         out_of_range = tf.reduce_mean(tf.cast(outside, tf.float32))
@@ -222,76 +306,72 @@ class DesNet:
             [
                 tf.math.is_finite(objective),
                 out_of_range < MAX_OUT_OF_RANGE,
-                magnitude < MAX_SCORE,
+                self.step_size**2 / 2 * magnitude < MAX_DRIFT,
             ]
         )
-        rate = self._rate * self._rate_factor
-        sane, updates = self._update(objective, rate, sane)
+        adam = GuardedAdam(
+            tf.trainable_variables("descriptor/"),
+            [self._chains] if self.learning == "convergent" else [],
+            self.beta1,
+            self.beta2,
+        )
+        rate = self._rate * adam.rate_factor
+        shrink = 1 - self.weight_decay * rate / self.learning_rate
+        sane, norm, updates = adam.minimize(objective, self._rate, shrink, sane)
+        if self.learning == "convergent":
+            with tf.control_dependencies(updates):  # or else going back undoes the move
+                stand = tf.gather(self._chains, self._index)
+                stand = tf.where_v2(sane, self._synthesized, stand)
+                updates = [*updates, tf.scatter_update(self._chains, self._index, stand)]
+        if self.sampler in samplers.TARGET_ACCEPTANCE:
+            target = samplers.TARGET_ACCEPTANCE[self.sampler]
+            adapted = samplers.adapted_step_size(step_size, chains.acceptance_rate, target)
+            updates.append(tf.scatter_update(self._step_sizes, self._index, adapted))
+        autocorrelation, noted = self._autocorrelation(tf.where_v2(sane, -loss, 0.0))
+        updates.append(noted)
         with tf.control_dependencies(updates):
             self._sane = tf.identity(sane)
             self._record = {
                 "loss": tf.identity(loss),
                 "energy_difference": -loss,
+                "energy_difference_autocorrelation": autocorrelation,
                 "gradient_magnitude": magnitude,
+                "gradient_norm": norm,
+                "acceptance_rate": tf.reduce_mean(chains.acceptance_rate),
+                "step_size": tf.reduce_mean(step_size),
                 "out_of_range": out_of_range,
                 "learning_rate": rate,
-                "roll_backs": self._roll_backs.read_value(),
+                "roll_backs": adam.roll_backs.read_value(),
             }
 
-    def _update(
-        self, objective: tf.Tensor, rate: tf.Tensor, sane: tf.Tensor
-    ) -> tuple[tf.Tensor, list[tf.Operation]]:
-        """A step of Adam with decoupled weight decay, or back to the last good weights.
+    @staticmethod
+    def _autocorrelation(x: tf.Tensor) -> tuple[tf.Tensor, tf.Operation]:
+        """Lag-1 autocorrelation of the scalar x over about the last AVERAGED iterations.
 
         Returns:
-            Whether the iteration was sane, its gradients included; and the operations that update
-            all variables accordingly.
+            It, and the operation that takes note of x.
         """
-        variables = tf.trainable_variables("descriptor/")
-        adam = tf.train.AdamOptimizer(rate, self.beta1, self.beta2)
-        gradients, _ = zip(*adam.compute_gradients(objective, variables), strict=True)
-        norm = tf.linalg.global_norm(gradients)
-        sane = tf.logical_and(sane, tf.math.is_finite(norm))
-        # When all chains overshoot at once the gradient is many times its usual size.  Cut to that
-        # size, it neither throws the weights back as far, nor fills Adam's long memory.
-        log_norm = tf.where_v2(sane, tf.math.log(norm + 1e-12), 0.0)
-        usual = tf.where_v2(
-            self._iteration < WARM_UP_STEPS,  # until then it grows by orders of magnitude
-            log_norm,
-            self._log_norm + (log_norm - self._log_norm) / CLIP_MEMORY,
+        moments = tf.get_variable(
+            "energy_difference_moments", initializer=tf.zeros([4]), trainable=False
         )
-        clip = tf.minimum(1.0, tf.exp(usual - log_norm))
-        # A snapshot is of weights that have just synthesized sane images, before they change.
-        take = tf.logical_and(sane, tf.equal(self._iteration % SNAPSHOT_STEPS, 0))
-        with tf.variable_scope("snapshot"):
-            snapshots = [
-                tf.get_variable(v.op.name, initializer=v.initial_value, trainable=False)
-                for v in variables
-            ]
-        with tf.control_dependencies([take]):
-            taken = [
-                snapshot.assign(tf.where_v2(take, v, snapshot))
-                for v, snapshot in zip(variables, snapshots, strict=True)
-            ]
-        with tf.control_dependencies(taken):
-            # Adam's moments see no insane gradient.
-            gated = [tf.where_v2(sane, clip * g, tf.zeros_like(g)) for g in gradients]
-            step = adam.apply_gradients(zip(gated, variables, strict=True))
-        shrink = 1 - self.weight_decay * rate / self.learning_rate
-        with tf.control_dependencies([step]):
-            settled = [
-                v.assign(tf.where_v2(sane, shrink * v, snapshot))
-                for v, snapshot in zip(variables, snapshots, strict=True)
-            ]
-        recovered = tf.minimum(1.0, self._rate_factor * 2 ** (1 / RECOVERY_STEPS))
-        with tf.control_dependencies(settled):
-            counted = [
-                self._iteration.assign_add(tf.cast(sane, tf.int64)),
-                self._rate_factor.assign(tf.where_v2(sane, recovered, self._rate_factor / 2)),
-                self._roll_backs.assign_add(1 - tf.cast(sane, tf.float32)),
-                self._log_norm.assign(tf.where_v2(sane, usual, self._log_norm)),
-            ]
-        return sane, counted
+        mean, variance, covariance, last = tf.unstack(moments)
+        rate = 1 / AVERAGED
+        new_mean = mean + rate * (x - mean)
+        variance += rate * ((x - mean) * (x - new_mean) - variance)
+        covariance += rate * ((x - mean) * (last - mean) - covariance)
+        noted = moments.assign(tf.stack([new_mean, variance, covariance, x]))
+        return covariance / (variance + 1e-12), noted
+
+    def _filter_responses(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """sum_i df(Y_i)/dtheta over images [B, S, S, 3], by layer."""
+        score = tf.reduce_sum(self.descriptor(images))
+        layers: dict[str, list[tf.Variable]] = {}
+        for variable in tf.trainable_variables("descriptor/"):
+            layers.setdefault(variable.op.name.split("/")[1], []).append(variable)
+        return {
+            name: tf.concat([tf.reshape(g, [-1]) for g in tf.gradients(score, variables)], 0)
+            for name, variables in layers.items()
+        }
 
     @property
     def num_parameters(self) -> int:
@@ -304,9 +384,10 @@ class DesNet:
         """Learn until `num_epochs` epochs are done in all, yielding a record an iteration.
 
         theta <- theta + gamma [(1/n) sum_i df(Y_i)/dtheta - (1/m) sum_i df(Y~_i)/dtheta], with
-        Adam; the chains Y~ start anew from `starts` at every iteration.
+        Adam; the chains Y~ start from `starts`, at every iteration ("short_run") or once
+        ("convergent").
 
-        An iteration that leaves a sane region (see MAX_OUT_OF_RANGE and MAX_SCORE, and nothing
+        An iteration that leaves a sane region (see MAX_OUT_OF_RANGE and MAX_DRIFT, and nothing
         may be NaN) does not count: the weights go back to the last good state, the learning rate
         is halved (it recovers over the next iterations), and the iteration is done again.
 
@@ -316,8 +397,11 @@ class DesNet:
             num_epochs: when to stop; counted from the first iteration ever.
 
         Yields:
-            iteration; loss = mean f(Y~) - mean f(Y), and energy_difference, its negative d(t);
-            gradient_magnitude v(t), the mean |d log p / dY| along the chains; out_of_range, the
+            iteration; loss = mean f(Y~) - mean f(Y); energy_difference, its negative d(t), and
+            the running lag-1 autocorrelation of that: below 0 where learning and sampling keep
+            each other in balance;
+            gradient_magnitude v(t), the mean |d log p / dY| along the chains; gradient_norm, of
+            the learning gradient; acceptance_rate and step_size of the chains; out_of_range, the
             share of synthesized pixels outside [0, 255]; learning_rate; roll_backs so far.
 
         Raises:
@@ -325,19 +409,18 @@ class DesNet:
         """
         total = num_epochs * batches_per_epoch(len(images), self.batch_size)
         iteration, failures = int(self.session.run(self._iteration)), 0
+        if self.learning == "convergent" and iteration == 0:
+            every = np.arange(len(starts))
+            self.session.run(self._begin, {self._index: every, self._starts: starts})
         while iteration < total:
             index = batch_indices(iteration, len(images), self.batch_size, self.seed)
             left = 1 - iteration / total
             fall = left / self.decay if self.decay else 1.0
             rate = self.learning_rate * min(1.0, (iteration + 1) / WARM_UP_STEPS, fall)
-            sane, record = self.session.run(
-                [self._sane, self._record],
-                {
-                    self._observed: images[index],
-                    self._starts: starts[index],
-                    self._rate: rate,
-                },
-            )
+            feed = {self._observed: images[index], self._index: index, self._rate: rate}
+            if self.learning == "short_run":
+                feed[self._starts] = starts[index]
+            sane, record = self.session.run([self._sane, self._record], feed)
             if not sane:
                 failures += 1
                 if failures > MAX_ROLL_BACKS:
@@ -352,28 +435,71 @@ class DesNet:
 
     # What users call: numpy in, numpy out
 
-    def synthesize(self, starts: np.ndarray) -> np.ndarray:
-        """The ends of Langevin chains from `starts` [N, S, S, 3], both in [0, 255], unclipped."""
+    def run_chains(self, starts: np.ndarray, num_steps: int, first_step: int = 0) -> np.ndarray:
+        """The ends of chains of `num_steps` steps from `starts` [n, S, S, 3], both in [0, 255].
+
+        Chain i takes the step size that the chain of training image i (modulo N) has adapted to,
+        held fixed.  Images are unclipped.
+
+        Args:
+            starts: where the chains stand.
+            num_steps: how far they go; 0 returns the starts.
+            first_step: number of the first step, for chains that go on.
+        """
         parts = []
-        for batch, i in enumerate(range(0, len(starts), self.batch_size)):
+        for i in range(0, len(starts), GROUP):
+            part = starts[i : i + GROUP]
             feed = {
-                self._starts: starts[i : i + self.batch_size],
-                self._first_step: batch * self.num_steps,  # noise of its own for every batch
+                self._starts: part,
+                self._index: np.arange(i, i + len(part)) % self.num_images,
+                self._num_steps: num_steps,
+                self._first_step: first_step,
+                self._group: i // GROUP,
             }
             parts.append(self.session.run(self._synthesized, feed))
         return np.concatenate(parts)
 
-    def film(self, starts: np.ndarray) -> np.ndarray:
-        """Chains from `starts` [n, S, S, 3] after 0, 1, ... l steps: [l + 1, n, S, S, 3].
+    def synthesize(self, starts: np.ndarray) -> np.ndarray:
+        """What the model synthesizes from `starts` [n, S, S, 3]: images [n, S, S, 3], unclipped.
 
-        They are the first n chains of `synthesize`, for n of at most a batch.
+        The ends of chains of l steps ("short_run"), or the chains that started there when learning
+        began, as they stand ("convergent").
         """
-        frames = [starts]
-        for step in range(self.num_steps):
-            frames.append(
-                self.session.run(
-                    self._synthesized,
-                    {self._starts: frames[-1], self._first_step: step, self._num_steps: 1},
-                )
-            )
+        if self.learning == "convergent":
+            return self.session.run(self._chains)[: len(starts)]
+        return self.run_chains(starts, self.num_steps)
+
+    def film(self, starts: np.ndarray, steps: Sequence[int]) -> np.ndarray:
+        """Chains from `starts` [n, S, S, 3] after each of `steps`, an ascending list of F numbers.
+
+        Returns:
+            [F, n, S, S, 3] in [0, 255], unclipped.
+        """
+        frames, frame, done = [], starts, 0
+        for step in steps:
+            frame = self.run_chains(frame, step - done, done)
+            frames.append(frame)
+            done = step
         return np.stack(frames)
+
+    def energies(self, images: np.ndarray) -> np.ndarray:
+        """-log p(Y) [n] of images [n, S, S, 3] in [0, 255], up to the constant log Z, in nats."""
+        parts = [
+            self.session.run(self._log_prob, {self._starts: images[i : i + GROUP]})
+            for i in range(0, len(images), GROUP)
+        ]
+        return -np.concatenate(parts)
+
+    def filter_responses(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """(1/n) sum_i df(Y_i)/dtheta over images [n, S, S, 3] in [0, 255], by layer, flattened.
+
+        Learning moves along the difference between that of the observed images and that of the
+        synthesized ones.  For the last layer it is the mean of its input.
+        """
+        sums: dict[str, np.ndarray] = {}
+        for i in range(0, len(images), GROUP):
+            for name, values in self.session.run(
+                self._responses, {self._starts: images[i : i + GROUP]}
+            ).items():
+                sums[name] = sums.get(name, 0) + values.astype(np.float64)
+        return {name: values / len(images) for name, values in sums.items()}

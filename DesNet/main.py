@@ -7,19 +7,42 @@ import argparse
 
 import numpy as np
 from matplotlib.figure import Figure
-from scipy.optimize import linear_sum_assignment
 from tqdm import tqdm
 
 import console
 import datasets
+import evaluation
 import figures
-import metrics
-from DesNet import NETWORKS, DesNet, DivergenceError
+import long_run
+import moments
+from DesNet import LEARNING, NETWORKS, SAMPLERS, DesNet, DivergenceError
 from ops import batches_per_epoch
 from run import Run, RunError, resolve_flags
 
+NUM_EPOCHS = {"short_run": 600, "convergent": 1500}
 CHAIN_FRAMES = 31  # steps of a chain that its pictures show
+CONVERGENT_STEPS = 1000  # that their pictures show of chains that learning never restarts
 FILMED = 7  # chains that are shown step by step
+
+
+# What is recorded of every iteration besides the loss: title and axis of its chart.
+DIAGNOSTICS = {
+    "energy_difference": ("Energy difference d(t)", "mean f(observed) - mean f(synthesized)"),
+    "energy_difference_autocorrelation": (
+        "Lag-1 autocorrelation of d(t), over about 50 iterations",
+        "correlation",
+    ),
+    "gradient_magnitude": ("Gradient magnitude v(t) along the chains", "mean |d log p / dY|"),
+    "gradient_norm": ("Norm of the learning gradient", "norm"),
+    "acceptance_rate": ("Proposals accepted", "share"),
+    "step_size": ("Step size of the chains", "grey levels"),
+    "out_of_range": ("Synthesized pixels outside [0, 255]", "share"),
+}
+
+
+def by_learning(setting: str) -> str:
+    """The defaults of a setting, for the help of its flag."""
+    return f" (default: {', '.join(f'{v[setting]:g} for {k}' for k, v in LEARNING.items())})"
 
 
 def make_parser() -> console.Parser:
@@ -42,16 +65,47 @@ def make_parser() -> console.Parser:
     )
     add = parser.add_argument_group("sampling").add_argument
     add(
+        "--sampler",
+        choices=list(SAMPLERS),
+        default="langevin",
+        help="plain Langevin, Langevin with a Metropolis-Hastings test, or Hamiltonian Monte Carlo",
+    )
+    add(
         "--delta",
         type=number(1e-6, 100),
-        default=0.3,
-        help="step size of Langevin dynamics, in grey levels",
+        help="step size of the sampler, in grey levels, which mala and hmc adapt"
+        + by_learning("step_size"),
     )
-    add("--T", type=integer(1, 10**6), default=30, help="steps of a chain")
+    add(
+        "--T",
+        type=integer(1, 10**6),
+        help="steps of a chain in an iteration (default: "
+        + ", ".join(f"{v} for {k}" for k, v in SAMPLERS.items())
+        + ")",
+    )
+    add(
+        "--long_run",
+        type=integer(0, 10**9),
+        default=0,
+        metavar="N",
+        help="steps that chains run on after learning, from mean images, noise and training images",
+    )
     add = parser.add_argument_group("learning").add_argument
-    add("--num_epochs", type=integer(1, 10**9), default=600, help="passes over the images")
+    add(
+        "--learning",
+        choices=list(LEARNING),
+        help="short_run: chains start from mean images at every iteration; convergent: they never"
+        " end, and stay images (default: short_run for langevin, convergent for mala and hmc)",
+    )
+    add(
+        "--num_epochs",
+        type=integer(1, 10**9),
+        help="passes over the images (default: "
+        + ", ".join(f"{v} for {k}" for k, v in NUM_EPOCHS.items())
+        + ")",
+    )
     add("--batch_size", type=integer(1, 10**6), help="images in an iteration (default: 7, or all)")
-    add("--learning_rate", type=number(1e-9, 10), default=0.04, help="of Adam")
+    add("--learning_rate", type=number(1e-9, 10), help="of Adam" + by_learning("learning_rate"))
     add("--beta1", type=number(0, 0.999), default=0.5, help="decay of Adam's first moment")
     add("--beta2", type=number(0, 0.99999), default=0.999, help="decay of Adam's second moment")
     add(
@@ -63,14 +117,20 @@ def make_parser() -> console.Parser:
     add(
         "--mode_penalty",
         type=number(0, 1e6),
-        default=1.0,
-        help="weight of what one Langevin step from a training image would gain in log p",
+        help="weight of what one Langevin step from a training image would gain in log p"
+        + by_learning("mode_penalty"),
     )
     add(
         "--weight_decay",
         type=number(0, 0.5),
-        default=0.004,
-        help="share of every weight that an iteration takes off at the full learning rate",
+        help="share of every weight that an iteration takes off at the full learning rate"
+        + by_learning("weight_decay"),
+    )
+    add(
+        "--data_noise",
+        type=number(0, 255),
+        help="standard deviation of the noise on the training images, in grey levels"
+        + by_learning("data_noise"),
     )
     console.add_run_flags(parser, "egret", "DesNet")
     return parser
@@ -93,62 +153,38 @@ def evenly(count: int, most: int) -> np.ndarray:
     return np.linspace(0, count - 1, min(count, most)).round().astype(int)
 
 
-def film_strip(frames: np.ndarray) -> Figure:
-    """A chain, frame by frame: at most CHAIN_FRAMES of its steps, from the first to the last."""
-    shown = frames[evenly(len(frames), CHAIN_FRAMES)]
-    return figures.panel(figures.wrapped(shown, 8), "One chain over its Langevin steps, row by row")
-
-
 def save_moving_pictures(run: Run, film: np.ndarray) -> None:
-    """Write chains step by step, film [l + 1, n, S, S, 3], and the progress panels.
+    """Write chains step by step, film [F, n, S, S, 3], and the progress panels.
 
     chain.webp is a sprite (see `figures.sprite`): a row is a step, from the first to the last in
     even strides, and a column is a chain.
     """
-    shown = film[evenly(len(film), CHAIN_FRAMES)]  # [F, n, S, S, 3]
-    sprite = figures.sprite(shown.reshape(-1, *film.shape[2:]), film.shape[1])
+    sprite = figures.sprite(film.reshape(-1, *film.shape[2:]), film.shape[1])
     run.save("chain.webp", lambda file: figures.write_webp(file, sprite))
-    frames = [figures.tiles([step]) for step in shown]
+    frames = [figures.tiles([step]) for step in film]
     run.save("langevin.gif", lambda file: figures.write_gif(file, frames, 120, hold=1500))
     panels = figures.read_panels(run.folder / "progress")
     if panels:
         run.save("training.gif", lambda file: figures.write_gif(file, panels, 400, hold=1500))
 
 
-def quality(synthesized: np.ndarray, images: np.ndarray) -> dict[str, np.ndarray]:
-    """PSNR and SSIM [N] of each synthesized image to the training image that it is assigned to.
-
-    The assignment is the one-to-one assignment of least squared error: chains owe nothing to
-    the image whose mean colour they start from.
-    """
-    cost = [((image - images) ** 2).mean((1, 2, 3)) for image in synthesized]
-    _, assigned = linear_sum_assignment(cost)
-    psnr, ssim = metrics.psnr_and_ssim(synthesized, images[assigned])
-    return {"assigned": assigned, "psnr": psnr, "ssim": ssim}
-
-
 def save_results(run: Run, model: DesNet, data: datasets.Dataset, starts: np.ndarray) -> dict:
     """Write the pictures, arrays and metrics of the run as it stands; return the mean metrics."""
     synthesized = model.synthesize(starts)
-    match = quality(synthesized, data.images)
-    film = model.film(starts[: min(FILMED, model.batch_size)])
+    match = evaluation.assigned_quality(synthesized, data.images)
+    length = model.num_steps if model.learning == "short_run" else CONVERGENT_STEPS
+    film = model.film(starts[:FILMED], evenly(length + 1, CHAIN_FRAMES).tolist())
+    matched = moments.compare(model, data.images, synthesized)
     loss = run.column("loss")
     pictures = {
         "synthesis.png": synthesis_panel(data.images, starts, synthesized),
-        "langevin.png": film_strip(film[:, 0]),
+        "langevin.png": figures.panel(
+            figures.wrapped(film[:, 0], 8), f"One chain over {length} steps, row by row"
+        ),
+        "moments.png": moments.chart(matched, data.images, synthesized),
         "loss.png": figures.charts({"Loss": (loss, "mean f(synthesized) - mean f(observed)")}),
         "diagnostics.png": figures.charts(
-            {
-                "Energy difference d(t)": (
-                    run.column("energy_difference"),
-                    "mean f(observed) - mean f(synthesized)",
-                ),
-                "Gradient magnitude v(t) along the chains": (
-                    run.column("gradient_magnitude"),
-                    "mean |d log p / dY|",
-                ),
-                "Synthesized pixels outside [0, 255]": (run.column("out_of_range"), "share"),
-            }
+            {title: (run.column(name), label) for name, (title, label) in DIAGNOSTICS.items()}
         ),
     }
     for name, figure in pictures.items():
@@ -164,10 +200,11 @@ def save_results(run: Run, model: DesNet, data: datasets.Dataset, starts: np.nda
     mean = {
         "psnr": float(match["psnr"].mean()),
         "ssim": float(match["ssim"].mean()),
-        "out_of_range": float(((synthesized < 0) | (synthesized > 255)).mean()),
+        "out_of_range": evaluation.out_of_range(synthesized),
     }
     if len(data.images) > 1:
-        mean["diversity"] = distance(synthesized) / max(distance(data.images), 1e-9)
+        spread = evaluation.distance(data.images)
+        mean["diversity"] = evaluation.distance(synthesized) / max(spread, 1e-9)
     run.save_metrics(
         {
             **mean,
@@ -176,6 +213,8 @@ def save_results(run: Run, model: DesNet, data: datasets.Dataset, starts: np.nda
             },
             "psnr_by_image": dict(zip(data.names, match["psnr"].tolist(), strict=True)),
             "ssim_by_image": dict(zip(data.names, match["ssim"].tolist(), strict=True)),
+            "moments": matched,
+            **{name: run.history[-1][name] for name in DIAGNOSTICS},
             "loss": loss[-1],
             "roll_backs": int(run.column("roll_backs")[-1]),
         }
@@ -183,12 +222,20 @@ def save_results(run: Run, model: DesNet, data: datasets.Dataset, starts: np.nda
     return mean
 
 
-def distance(images: np.ndarray) -> float:
-    """Mean root-mean-square difference between two different images of a set, in grey levels."""
-    pairs = [
-        np.sqrt(((images[i] - images[i + 1 :]) ** 2).mean((1, 2, 3))) for i in range(len(images))
-    ]
-    return float(np.concatenate(pairs).mean())
+def save_long_run(
+    run: Run, model: DesNet, data: datasets.Dataset, starts: np.ndarray, num_steps: int
+) -> None:
+    """Run chains on for `num_steps` steps; write long_run.png and long_run.json."""
+    with tqdm(total=num_steps, unit="step", dynamic_ncols=True, desc="long run") as bar:
+        films, records = long_run.run(model, data.images, starts, num_steps, bar.update)
+    run.save_figure("long_run.png", long_run.film_strip(films, long_run.checkpoints(num_steps)))
+    run.save_json("long_run.json", records)
+    for kind, (*_, last) in records.items():
+        print(
+            f"After {num_steps} steps from {kind}: PSNR {last['psnr']:.2f} dB and"
+            f" SSIM {last['ssim']:.3f} to the nearest training image,"
+            f" {100 * last['out_of_range']:.2f} % out of range"
+        )
 
 
 def learn(args: argparse.Namespace) -> None:
@@ -201,12 +248,16 @@ def learn(args: argparse.Namespace) -> None:
     starts = datasets.mean_images(data.images)
     model = DesNet(
         mean_colour=data.images.mean((0, 1, 2), dtype=np.float64),
+        num_images=len(data.images),
         image_size=args.image_size,
         batch_size=args.batch_size,
         network=args.network,
         ref_sigma=args.ref_sig,
+        sampler=args.sampler,
+        learning=args.learning,
         step_size=args.delta,
         num_steps=args.T,
+        data_noise=args.data_noise,
         mode_penalty=args.mode_penalty,
         learning_rate=args.learning_rate,
         beta1=args.beta1,
@@ -216,13 +267,17 @@ def learn(args: argparse.Namespace) -> None:
         seed=args.seed,
     )
     model.build_model(config)
+    args.delta, args.T, args.learning = model.step_size, model.num_steps, model.learning
+    for name in ("learning_rate", "mode_penalty", "weight_decay", "data_noise"):
+        setattr(args, name, getattr(model, name))
+    args.num_epochs = args.num_epochs or NUM_EPOCHS[args.learning]
     total = args.num_epochs * batches_per_epoch(len(data.images), args.batch_size)
     run = Run(args, model.saver, model.session)
     print(
         f"DesNet: {len(data.images)} images of {args.category} at {args.image_size} x"
         f" {args.image_size}, {console.describe_device(config)},"
         f" {args.network} descriptor of {model.num_parameters / 1e6:.2f} million parameters,"
-        f" langevin x {args.T}"
+        f" {args.sampler} x {args.T}, {args.learning}"
     )
     roll_backs = run.column("roll_backs")[-1] if run.history else 0.0
     for record in run.follow(model.train(data.images, starts, args.num_epochs), total):
@@ -238,7 +293,10 @@ def learn(args: argparse.Namespace) -> None:
             run.save_figure(f"progress/{iteration:06d}.png", panel)
             run.save_checkpoint()
     run.save_checkpoint()
-    run.report(save_results(run, model, data, starts), total)
+    mean = save_results(run, model, data, starts)
+    if args.long_run:
+        save_long_run(run, model, data, starts, args.long_run)
+    run.report(mean, total)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -31,7 +31,10 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 # What may differ when a run goes on: where things lie, how long and how it is watched.
-FREE_ON_RESUME = {"resume", "data_path", "output_dir", "num_epochs", "log_step", "device"}
+FREE_ON_RESUME = {
+    *("resume", "data_path", "output_dir", "num_epochs", "log_step", "device"),
+    "long_run",  # what is done after learning
+}
 
 Record = dict[str, float]  # one iteration: "iteration" and named numbers
 

@@ -19,7 +19,7 @@ WRITTEN = {
         *("loss.png", "plane.webp", "interpolation.gif", "training.gif"),
     ],
     "DesNet": [
-        *(f"{name}.png" for name in ("synthesis", "langevin", "loss", "diagnostics")),
+        *(f"{name}.png" for name in ("synthesis", "langevin", "loss", "diagnostics", "moments")),
         *("chain.webp", "langevin.gif", "training.gif"),
     ],
 }

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from DesNet import NETWORKS, WARM_UP_STEPS, DesNet, DivergenceError
-from GenNet import SAMPLERS, GenNet
+from DesNet import LEARNING, NETWORKS, DesNet, DivergenceError
+from DesNet import SAMPLERS as DESCRIPTOR_SAMPLERS
+from GenNet import SAMPLERS as GENERATOR_SAMPLERS
+from GenNet import GenNet
+from guard import WARM_UP_STEPS
 
 SIDE = 16
 RNG = np.random.default_rng(0)
@@ -20,7 +23,8 @@ def gennet(**options):
 
 
 def desnet(**options):
-    return DesNet(**{"mean_colour": np.full(3, 127.5), "image_size": SIDE, **options})
+    options = {"num_images": 3, "image_size": SIDE, **options}
+    return DesNet(mean_colour=np.full(3, 127.5), **options)
 
 
 def built(model):
@@ -166,17 +170,20 @@ def test_the_learning_gradient_of_the_generator_is_equation_17():
 
 
 def test_no_gradient_flows_through_inference_or_synthesis():
-    for sampler in SAMPLERS:
+    for sampler in GENERATOR_SAMPLERS:
         with tf.Graph().as_default():
             z = gennet(sampler=sampler).langevin_dynamics(
                 tf.zeros([3, 2]), UNIT.astype(np.float32), 0.3, 0.1, tf.constant([0, 1])
             )
             weights = tf.trainable_variables()
             assert tf.gradients(z.position, weights) == [None] * len(weights)
-    with tf.Graph().as_default():
-        images = desnet().langevin_dynamics(tf.constant(CENTRED, tf.float32), tf.constant([0, 1]))
-        weights = tf.trainable_variables()
-        assert tf.gradients(images.position, weights) == [None] * len(weights)
+    for sampler in DESCRIPTOR_SAMPLERS:
+        with tf.Graph().as_default():
+            images = desnet(sampler=sampler).langevin_dynamics(
+                tf.constant(CENTRED, tf.float32), 0.3, tf.constant([0, 1])
+            )
+            weights = tf.trainable_variables()
+            assert tf.gradients(images.position, weights) == [None] * len(weights)
 
 
 @pytest.mark.parametrize("z_dim", [1, 2, 5])
@@ -194,14 +201,30 @@ def test_parameter_expansion_moves_z_to_the_prior_and_changes_no_image(z_dim):
         np.testing.assert_allclose(expanded.latents().std(0), 1, atol=0.1)
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
-def test_every_sampler_learns(sampler):
+@pytest.mark.parametrize("sampler", GENERATOR_SAMPLERS)
+def test_every_sampler_infers(sampler):
     model = built(gennet(sampler=sampler, num_steps=3, batch_size=2, g_lr=0.01))
     records = list(model.train(IMAGES, 15))
     assert len(records) == 30  # batches of 2 and 1
     assert [record["iteration"] for record in records] == list(range(1, 31))
     assert records[-1]["loss"] < 0.9 * records[0]["loss"]
     assert 0 < records[-1]["acceptance_rate"] <= 1
+
+
+@pytest.mark.parametrize("learning", LEARNING)
+@pytest.mark.parametrize("sampler", DESCRIPTOR_SAMPLERS)
+def test_every_sampler_synthesizes(sampler, learning):
+    options = {"batch_size": 2, "num_steps": 3, "learning_rate": 0.0001}
+    model = built(desnet(sampler=sampler, learning=learning, **options))
+    records = list(model.train(IMAGES, FLAT, 15))
+    assert len(records) == 30
+    assert np.isfinite([list(record.values()) for record in records]).all()
+    # Chains leave the flat colours that they start from.
+    assert np.sqrt(((model.synthesize(FLAT) - FLAT) ** 2).mean((1, 2, 3))).min() > 0.2
+    rate = np.mean([record["acceptance_rate"] for record in records])
+    adapts = sampler != "langevin"
+    assert 0 < rate <= 1 if adapts else rate == 1
+    assert (records[-1]["step_size"] != records[0]["step_size"]) == adapts
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -214,26 +237,65 @@ def test_the_loss_of_the_descriptor_is_a_difference_of_means(network):
     assert np.isfinite(model.synthesize(FLAT)).all()
 
 
-def test_a_descriptor_of_zero_samples_its_reference():
+@pytest.mark.parametrize(
+    ("sampler", "step_size", "variance"),
+    [("langevin", 0.5, 1 / (1 - 0.25 / 4)), ("mala", 0.3, 1.0), ("hmc", 0.15, 1.0)],
+)
+def test_a_descriptor_of_zero_samples_its_reference(sampler, step_size, variance):
     # f = 0 leaves N(0, s^2 I) about the mean colour.
     class Zero(DesNet):
         def descriptor(self, images):
             return 0 * super().descriptor(images)
 
-    options = {"ref_sigma": 1.0, "step_size": 0.5, "num_steps": 200, "batch_size": 50}
-    model = built(Zero(np.full(3, 127.5), SIDE, **options))
-    values = model.synthesize(np.full((50, SIDE, SIDE, 3), 127.5)) - 127.5
+    options = {"ref_sigma": 1.0, "step_size": step_size, "num_steps": 150, "batch_size": 50}
+    model = built(Zero(np.full(3, 127.5), 50, SIDE, sampler=sampler, **options))
+    values = model.run_chains(np.full((50, SIDE, SIDE, 3), 127.5), 150) - 127.5
     assert values.mean() == pytest.approx(0, abs=0.02)
-    assert values.var() == pytest.approx(1 / (1 - 0.25 / 4), rel=0.02)
+    assert values.var() == pytest.approx(variance, rel=0.02)
 
 
 def test_a_film_ends_where_its_chain_does():
     model = built(desnet(num_steps=5))
     list(model.train(IMAGES, FLAT, 2))
-    film = model.film(FLAT)
-    assert len(film) == 6
+    film = model.film(FLAT, [0, 1, 5])
+    assert len(film) == 3
     np.testing.assert_array_equal(film[0], FLAT)
     np.testing.assert_allclose(film[-1], model.synthesize(FLAT), atol=1e-3)
+
+
+def test_convergent_chains_go_on_where_they_stood():
+    model = built(desnet(learning="convergent", num_steps=4, step_size=3.0))
+    moves = []
+    before = FLAT
+    for epoch in range(1, 40):
+        list(model.train(IMAGES, FLAT, epoch))
+        after = model.synthesize(FLAT)
+        moves.append(np.sqrt(((after - before) ** 2).mean()))
+        before = after
+    # 4 steps of 3 grey levels each time: the chains never start again, and wander far.
+    assert max(moves) < 3 * np.mean(moves)
+    assert np.sqrt(((before - FLAT) ** 2).mean()) > 3 * np.mean(moves)
+
+
+def test_noise_on_the_observed_images_is_new_at_every_iteration():
+    losses = []
+    for noise in (0.0, 0.0, 50.0):
+        model = built(desnet(data_noise=noise, step_size=1e-6, learning_rate=1e-9))
+        losses.append([record["loss"] for record in model.train(IMAGES, FLAT, 4)])
+    assert losses[0] == losses[1]
+    assert np.std(np.diff(losses[2])) > 10 * np.std(np.diff(losses[0]))
+
+
+def test_filter_responses_differ_by_the_learning_gradient():
+    model = built(desnet())
+    responses = model.filter_responses(IMAGES), model.filter_responses(FLAT)
+    assert list(responses[0]) == ["conv_1", "conv_2", "conv_3", "score"]
+    # The last layer is f = scale (features . w + b): its bias has derivative scale.
+    for response in responses:
+        assert response["score"][-1] == pytest.approx(30.0)
+    one = model.filter_responses(IMAGES[:1])["conv_1"]
+    others = model.filter_responses(IMAGES[1:])["conv_1"]
+    np.testing.assert_allclose((one + 2 * others) / 3, responses[0]["conv_1"], rtol=1e-4, atol=1e-6)
 
 
 def test_divergence_goes_back_and_lowers_the_learning_rate():

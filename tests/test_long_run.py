@@ -1,0 +1,110 @@
+"""DesNet beyond the short run: chains that never end, the long run, and moment matching."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from conftest import flags, results
+from PIL import Image
+from test_models import FLAT, IMAGES, built, desnet
+
+import long_run
+import moments
+
+
+@pytest.mark.parametrize("options", [[], ["--sampler=mala"], ["--sampler=hmc"]], ids=str)
+def test_convergent_learning_goes_on_to_the_same_bits(options, pictures, tmp_path, mains):
+    main = mains["DesNet"].main
+    options = ["--learning=convergent", "--num_epochs=6", *options]
+    main(flags("DesNet", pictures, tmp_path / "whole", *options))
+    whole, killed = tmp_path / "whole" / "cats", tmp_path / "killed" / "cats"
+    shutil.copytree(whole, killed)
+    state = killed / "checkpoints" / "checkpoint"
+    state.write_text('model_checkpoint_path: "model-4"\nall_model_checkpoint_paths: "model-4"\n')
+    main(flags("DesNet", pictures, tmp_path / "killed", *options, "--resume"))
+    for key, value in results(whole).items():
+        np.testing.assert_array_equal(results(killed)[key], value, err_msg=key)
+    assert (killed / "history.csv").read_text() == (whole / "history.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("sampler", "learning"),
+    [("langevin", "short_run"), ("mala", "convergent"), ("hmc", "convergent")],
+)
+def test_the_sampler_chooses_how_to_learn(sampler, learning, pictures, tmp_path, mains):
+    mains["DesNet"].main(flags("DesNet", pictures, tmp_path, f"--sampler={sampler}"))
+    config = json.loads((tmp_path / "cats" / "config.json").read_text())
+    assert config["learning"] == learning
+    assert config["delta"] == {"short_run": 0.3, "convergent": 2.0}[learning]
+    metrics = json.loads((tmp_path / "cats" / "metrics.json").read_text())
+    assert 0 <= metrics["acceptance_rate"] <= 1
+    assert set(metrics["moments"]["layers"]) == {"conv_1", "conv_2", "conv_3", "score"}
+    assert 0 <= metrics["moments"]["colour"] <= 1
+
+
+def test_a_finished_run_goes_on_into_the_long_run(pictures, tmp_path, mains, capsys):
+    main = mains["DesNet"].main
+    main(flags("DesNet", pictures, tmp_path))
+    before = results(tmp_path / "cats")
+    main(flags("DesNet", pictures, tmp_path, "--resume", "--long_run=120"))
+    assert "After 120 steps from noise" in capsys.readouterr().out
+    records = json.loads((tmp_path / "cats" / "long_run.json").read_text())
+    assert list(records) == ["mean image", "noise", "training image"]
+    for kind in records.values():
+        assert [record["steps"] for record in kind] == [0, 100, 120]
+        energies = [record["energy"] for record in kind]
+        drifts = [record["energy_drift"] for record in kind]
+        np.testing.assert_allclose(np.cumsum(drifts), np.subtract(energies, energies[0]), rtol=1e-6)
+    assert records["training image"][0]["psnr"] == 100
+    assert records["mean image"][0]["out_of_range"] == 0
+    assert records["noise"][0]["distance"] > records["training image"][0]["distance"] / 2
+    Image.open(tmp_path / "cats" / "long_run.png").load()
+    for key, value in before.items():
+        np.testing.assert_array_equal(results(tmp_path / "cats")[key], value, err_msg=key)
+
+
+def test_the_long_run_is_one_chain_in_pieces():
+    model = built(desnet(num_steps=2))
+    steps = []
+    films, _ = long_run.run(model, IMAGES, FLAT, 260, steps.append)
+    assert sum(steps) == 260
+    whole = model.run_chains(np.concatenate([film[0] for film in films.values()]), 260)
+    ends = np.concatenate([film[-1] for film in films.values()])
+    np.testing.assert_allclose(ends, whole, atol=1e-2)
+
+
+@pytest.mark.parametrize(("flag", "says"), [("--sampler=nuts", "langevin"), ("--long_run=-1", "0")])
+def test_flags_of_sampling_are_checked(flag, says, pictures, tmp_path, mains, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        mains["DesNet"].main(flags("DesNet", pictures, tmp_path / "out", flag))
+    assert exit_.value.code == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert says in lines[0]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_gabor_filter_answers_to_its_own_stripes():
+    x = np.arange(64)
+    for wavelength in moments.WAVELENGTHS:
+        stripes = 127.5 + 100 * np.cos(2 * np.pi * x / wavelength)
+        images = np.broadcast_to(stripes[None, None, :, None], (1, 64, 64, 3))
+        energies = moments.gabor_energies(images)
+        best = f"{wavelength} px, 0°"
+        assert max(energies, key=energies.get) == best
+        assert energies[best] == pytest.approx(50, rel=0.02)  # half the amplitude, as e^iwx has
+        assert energies[f"{wavelength} px, 90°"] < 2
+    flat = moments.gabor_energies(np.full((2, 64, 64, 3), 200.0))
+    assert max(flat.values()) < 1e-9
+
+
+def test_moments_of_equal_images_are_equal():
+    model = built(desnet())
+    same = moments.compare(model, IMAGES, IMAGES)
+    assert same["colour"] == 0
+    assert all(layer["difference"] == 0 for layer in same["layers"].values())
+    assert all(gabor["difference"] == 0 for gabor in same["gabor"].values())
+    other = moments.compare(model, IMAGES, FLAT)
+    assert other["colour"] > 0.5
+    assert min(layer["difference"] for layer in other["layers"].values()) > 0
