@@ -194,6 +194,16 @@ def _moments(z: np.ndarray, log_mass: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return mean, np.einsum("n,ni,nj->ij", weights, z - mean, z - mean)
 
 
+def _scale(covariance: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    """A factor of the covariance that a grid found, of a mode narrower than its cells a wider one.
+
+    In the grid's own coordinates a variance below 1e-2 is that of a point or two: not a width.
+    """
+    whitened = np.linalg.solve(factor, np.linalg.solve(factor, covariance).T)
+    values, vectors = np.linalg.eigh(whitened)
+    return factor @ vectors * np.sqrt(np.maximum(values, 1e-2))
+
+
 def posterior(decode: Decode, image: np.ndarray, sigma: float, start: np.ndarray) -> Posterior:
     """The posterior of an image by the midpoint rule on a grid about every mode.
 
@@ -212,9 +222,7 @@ def posterior(decode: Decode, image: np.ndarray, sigma: float, start: np.ndarray
         modes = []
         for grid in grids:
             mean, covariance = _moments(grid.z, grid.log_mass)
-            # A mode that is narrower than a cell keeps a width.
-            covariance += 1e-2 * grid.factor @ grid.factor.T
-            modes.append((mean, np.linalg.cholesky(covariance)))
+            modes.append((mean, _scale(covariance, grid.factor)))
     totals = np.array([logsumexp(grid.log_mass) for grid in grids])
     log_p = float(logsumexp(totals))
     order = np.argsort(-totals)

