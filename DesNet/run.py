@@ -72,68 +72,30 @@ def resolve_flags(
     return args
 
 
-class Run:
-    """A run folder that is being written.
+class Folder:
+    """The folder of a run: files are written whole, checkpoints are read with care.
 
     Attributes:
-        folder: the run's own folder, OUTPUT_DIR/CATEGORY.
-        history: a Record for each iteration so far.
+        folder: OUTPUT_DIR/CATEGORY.
         written: the names of the files that `save` wrote.
     """
 
-    def __init__(
-        self, args: argparse.Namespace, saver: tf.train.Saver, session: tf.Session
-    ) -> None:
-        """Open the folder: a run that is there is moved aside, unless --resume goes on with it.
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.written: list[str] = []
 
-        Args:
-            args: the resolved flags, which config.json will hold.
-            saver: of the model's variables.
-            session: that holds them; with --resume they are restored.
+    def config(self) -> dict[str, Any]:
+        """The flags that the run was made with.
 
         Raises:
-            RunError: the folder cannot be written, or holds something else than a run; with
-                --resume, its checkpoint is missing, damaged or of a model of another shape.
+            RunError: there is no run.
         """
-        self.args = args
-        self.folder = Path(args.output_dir) / args.category
-        self.history: list[Record] = []
-        self.written: list[str] = []
-        self._saver = saver
-        self._session = session
-        self._started = time.monotonic()
-        self._seconds_before = 0.0
-        if args.resume:
-            self._restore_checkpoint()
         try:
-            if not args.resume:
-                self._move_aside()
-            for name in ("progress", "checkpoints", "log"):
-                (self.folder / name).mkdir(parents=True, exist_ok=True)
-            self._probe()
-        except OSError as error:
+            return dict(json.loads((self.folder / "config.json").read_text()))
+        except (OSError, ValueError, TypeError) as error:
             raise RunError(
-                f"cannot write to {self.folder} ({error.strerror}): choose another --output_dir."
+                f"no run in {self.folder}: choose one with --output_dir and --category."
             ) from error
-        self.save_json("config.json", vars(args))
-
-    def _move_aside(self) -> None:
-        if not self.folder.exists() or (self.folder.is_dir() and not any(self.folder.iterdir())):
-            return
-        if not (self.folder / "config.json").exists():
-            raise RunError(
-                f"{self.folder} holds something else than a run: choose another --output_dir."
-            )
-        number = 1
-        while (aside := self.folder.with_name(f"{self.folder.name}.{number}")).exists():
-            number += 1
-        self.folder.rename(aside)
-        print(f"The run that was in {self.folder} is now in {aside}")
-
-    def _probe(self) -> None:
-        # A folder that cannot be written is found out now, not after minutes of learning.
-        with tempfile.TemporaryFile(dir=self.folder):
-            pass
 
     # Files
 
@@ -173,6 +135,97 @@ class Run:
         """Write a dictionary as JSON."""
         text = json.dumps(value, indent=2, default=str, allow_nan=False)
         self.save(name, lambda file: file.write(text.encode() + b"\n"))
+
+    # Checkpoints
+
+    def restore(self, saver: tf.train.Saver, session: tf.Session) -> int:
+        """Read the newest checkpoint.
+
+        Returns:
+            The iteration that it was written after.
+
+        Raises:
+            RunError: it is missing, damaged or of a model of another shape.
+        """
+        folder = self.folder / "checkpoints"
+        prefix = tf.train.latest_checkpoint(str(folder))
+        if prefix is None:
+            raise RunError(f"there is no checkpoint in {folder}.")
+        try:
+            # Restoring alone would take any shape.
+            shapes = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
+            with session.graph.as_default():
+                for variable in tf.global_variables():
+                    if shapes[variable.op.name] != variable.shape.as_list():
+                        raise ValueError(f"{variable.op.name} has another shape")
+            saver.restore(session, prefix)
+            return int(prefix.rpartition("-")[2])
+        except (tf.errors.OpError, OSError, ValueError, TypeError, KeyError) as error:
+            raise RunError(
+                f"the checkpoint {prefix} is damaged or of another shape (other images, another"
+                " network)."
+            ) from error
+
+
+class Run(Folder):
+    """A run folder that is being written.
+
+    Attributes:
+        history: a Record for each iteration so far.
+    """
+
+    def __init__(
+        self, args: argparse.Namespace, saver: tf.train.Saver, session: tf.Session
+    ) -> None:
+        """Open the folder: a run that is there is moved aside, unless --resume goes on with it.
+
+        Args:
+            args: the resolved flags, which config.json will hold.
+            saver: of the model's variables.
+            session: that holds them; with --resume they are restored.
+
+        Raises:
+            RunError: the folder cannot be written, or holds something else than a run; with
+                --resume, its checkpoint is missing, damaged or of a model of another shape.
+        """
+        super().__init__(Path(args.output_dir) / args.category)
+        self.args = args
+        self.history: list[Record] = []
+        self._saver = saver
+        self._session = session
+        self._started = time.monotonic()
+        self._seconds_before = 0.0
+        if args.resume:
+            self._restore_checkpoint()
+        try:
+            if not args.resume:
+                self._move_aside()
+            for name in ("progress", "checkpoints", "log"):
+                (self.folder / name).mkdir(parents=True, exist_ok=True)
+            self._probe()
+        except OSError as error:
+            raise RunError(
+                f"cannot write to {self.folder} ({error.strerror}): choose another --output_dir."
+            ) from error
+        self.save_json("config.json", vars(args))
+
+    def _move_aside(self) -> None:
+        if not self.folder.exists() or (self.folder.is_dir() and not any(self.folder.iterdir())):
+            return
+        if not (self.folder / "config.json").exists():
+            raise RunError(
+                f"{self.folder} holds something else than a run: choose another --output_dir."
+            )
+        number = 1
+        while (aside := self.folder.with_name(f"{self.folder.name}.{number}")).exists():
+            number += 1
+        self.folder.rename(aside)
+        print(f"The run that was in {self.folder} is now in {aside}")
+
+    def _probe(self) -> None:
+        # A folder that cannot be written is found out now, not after minutes of learning.
+        with tempfile.TemporaryFile(dir=self.folder):
+            pass
 
     def save_metrics(self, metrics: dict[str, Any]) -> None:
         """Write metrics.json: the given figures, the seed, the time taken and the versions."""
@@ -214,19 +267,12 @@ class Run:
 
     def _restore_checkpoint(self) -> None:
         """Read the newest checkpoint, and the history up to it."""
-        folder = self.folder / "checkpoints"
-        prefix = tf.train.latest_checkpoint(str(folder))
-        if prefix is None:
-            raise RunError(f"no checkpoint to go on from in {folder}: leave out --resume.")
+        anew = "leave out --resume to start anew."
         try:
-            # Restoring alone would take any shape.
-            shapes = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
-            with self._session.graph.as_default():
-                for variable in tf.global_variables():
-                    if shapes[variable.op.name] != variable.shape.as_list():
-                        raise ValueError(f"{variable.op.name} has another shape")
-            self._saver.restore(self._session, prefix)
-            iteration = int(prefix.rpartition("-")[2])
+            iteration = self.restore(self._saver, self._session)
+        except RunError as error:
+            raise RunError(f"{str(error)[:-1]}: {anew}") from error
+        try:
             with open(self.folder / "history.csv", newline="") as file:
                 rows = [row for _, row in zip(range(iteration), csv.DictReader(file), strict=False)]
             self.history = [
@@ -235,11 +281,11 @@ class Run:
             ]
             if len(self.history) != iteration:
                 raise ValueError("rows are missing in history.csv")
-            self._seconds_before = json.loads((folder / "time.json").read_text())["seconds"]
-        except (tf.errors.OpError, OSError, ValueError, TypeError, KeyError) as error:
+            time_file = self.folder / "checkpoints" / "time.json"
+            self._seconds_before = json.loads(time_file.read_text())["seconds"]
+        except (OSError, ValueError, TypeError, KeyError) as error:
             raise RunError(
-                f"the checkpoint {prefix} is damaged or of another shape (other images, another"
-                " network): leave out --resume to start anew."
+                f"history.csv or checkpoints/time.json in {self.folder} is damaged: {anew}"
             ) from error
 
     # Iterations

@@ -6,7 +6,9 @@ from its posterior, and a gradient step on W that makes the images more likely g
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -26,6 +28,17 @@ SAMPLERS = {
 }
 
 Record = dict[str, float]
+
+CHAINS = 4  # an image, where the posterior is drawn from
+PIECE = 25  # draws of a `session.run`
+
+
+class Draws(NamedTuple):
+    """Chains of the posteriors of n images, C chains each, and how they went."""
+
+    z: np.ndarray  # [n, C, draws, d]
+    step_size: np.ndarray  # [n, C]
+    acceptance_rate: np.ndarray  # [n, C]
 
 
 class GenNet:
@@ -50,6 +63,7 @@ class GenNet:
         sampler: str = "preconditioned",
         step_size: float | None = None,
         num_steps: int | None = None,
+        num_leapfrog: int = 10,
         parameter_expansion: bool = True,
         g_lr: float = 0.001,
         beta1: float = 0.5,
@@ -72,6 +86,7 @@ class GenNet:
             sampler: a key of SAMPLERS.
             step_size: delta of the sampler; by default that of SAMPLERS.
             num_steps: l, steps of inference in an iteration; by default those of SAMPLERS.
+            num_leapfrog: gradient evaluations in a step of HMC.
             parameter_expansion: reduce the prior to N(0, I) after every inference.
             g_lr: learning rate of Adam.
             beta1: decay of Adam's first moment.
@@ -96,6 +111,7 @@ class GenNet:
         self.sampler = sampler
         self.step_size = step_size or SAMPLERS[sampler]["step_size"]
         self.num_steps = num_steps or int(SAMPLERS[sampler]["num_steps"])
+        self.num_leapfrog = num_leapfrog
         self.parameter_expansion = parameter_expansion
         self.g_lr = g_lr
         self.beta1 = beta1
@@ -180,8 +196,11 @@ class GenNet:
         sigma: tf.Tensor | float,
         step_size: tf.Tensor | float,
         key: tf.Tensor,
+        num_steps: tf.Tensor | int | None = None,
+        first_step: tf.Tensor | int = 0,
+        keep_path: bool = False,
     ) -> samplers.Chains:
-        """Run the chains of p(Z | Y) on from z for `num_steps` steps of the chosen sampler.
+        """Run the chains of p(Z | Y) on from z by the chosen sampler.
 
         Args:
             z: [B, d], where the chains are.
@@ -189,18 +208,25 @@ class GenNet:
             sigma: standard deviation of the noise.
             step_size: delta, scalar or [B].
             key: int32 [2].
+            num_steps: length of the chains; by default that of an iteration.
+            first_step: number of the first step, for chains that go on.
+            keep_path: return every position of the chains too.
         """
-        if self.sampler == "preconditioned":
-            return samplers.preconditioned_langevin(
-                lambda z: self.log_prob_and_metric(z, images, sigma),
-                z,
-                step_size,
-                self.num_steps,
-                key,
-            )
-        sample = {"langevin": samplers.langevin, "mala": samplers.mala, "hmc": samplers.hmc}
-        return sample[self.sampler](
-            lambda z: self.log_prob(z, images, sigma), z, step_size, self.num_steps, key
+        choices: dict[str, tuple[Callable, Callable]] = {
+            "preconditioned": (samplers.preconditioned_langevin, self.log_prob_and_metric),
+            "langevin": (samplers.langevin, self.log_prob),
+            "mala": (samplers.mala, self.log_prob),
+            "hmc": (partial(samplers.hmc, num_leapfrog=self.num_leapfrog), self.log_prob),
+        }
+        sample, density = choices[self.sampler]
+        return sample(
+            lambda z: density(z, images, sigma),
+            z,
+            step_size,
+            self.num_steps if num_steps is None else num_steps,
+            key,
+            first_step,
+            keep_path,
         )
 
     def _reduce_prior(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Operation]:
@@ -251,6 +277,7 @@ class GenNet:
         with tf.Graph().as_default() as graph:
             tf.set_random_seed(self.seed)
             self._build_iteration()
+            self._build_drawing()
             self.saver = tf.train.Saver(max_to_keep=2, save_relative_paths=True)
             self.session = tf.Session(graph=graph, config=config)
             self.session.run(tf.global_variables_initializer())
@@ -298,7 +325,11 @@ class GenNet:
         with tf.control_dependencies([z]):
             objective = self.reconstruction_loss(tf.gather(z, self._index), images, self._sigma)
             adam = tf.train.AdamOptimizer(self._rate, self.beta1)
-            learn = adam.minimize(objective, self._iteration, self._variables())
+            gradients = adam.compute_gradients(objective, self._variables())
+            learn = adam.apply_gradients(gradients, self._iteration)
+        # The objective holds the likelihood of the inferred Z: moving the prior changes no f(Z).
+        prior_term = tf.reduce_sum(tf.square(chains.position), 1) / 2  # [B]
+        energy_difference = -objective - tf.reduce_mean(prior_term + chains.first_log_prob)
         with tf.control_dependencies([learn]):
             self._record = {
                 "loss": objective * (self._sigma / self.sigma) ** 2,
@@ -308,7 +339,29 @@ class GenNet:
                 "score_magnitude": tf.reduce_mean(chains.score_magnitude),
                 "sigma": self._sigma,
                 "learning_rate": self._rate,
+                "gradient_norm": tf.linalg.global_norm([gradient for gradient, _ in gradients]),
+                "energy_difference": energy_difference,
             }
+
+    def _build_drawing(self) -> None:
+        """Chains at the learned W, whose every position is kept."""
+        self._step_size = tf.placeholder(tf.float32, [None], "step_size")
+        self._key = tf.placeholder(tf.int32, [2], "key")
+        self._first_step = tf.placeholder(tf.int32, [], "first_step")
+        self._num_draws = tf.placeholder(tf.int32, [], "num_draws")
+        images = self._images / 127.5 - 1
+        chains = self.langevin_dynamics(
+            self._z,
+            images,
+            self.sigma,
+            self._step_size,
+            self._key,
+            self._num_draws,
+            self._first_step,
+            keep_path=True,
+        )
+        self._drawn = (chains.path, chains.acceptance_rate)
+        self._metric = self.log_prob_and_metric(self._z, images, self.sigma)[2]
 
     @staticmethod
     def _variables() -> list[tf.Variable]:
@@ -331,7 +384,10 @@ class GenNet:
 
         Yields:
             iteration; loss = (1/n) sum_i ||Y_i - f(Z_i)||^2 / (2 sigma^2), at the final sigma;
-            prior = (1/n) sum_i ||Z_i||^2 / 2; and how the sampler went.
+            prior = (1/n) sum_i ||Z_i||^2 / 2; how the sampler went: acceptance_rate, the mean
+            step_size, score_magnitude v(t), the mean |d log p(Y, Z) / dZ| along the chains, and
+            energy_difference d(t), the mean gain in log p(Y, Z) from their start to their end;
+            and gradient_norm = ||L'(W)||, at the noise of the iteration.
         """
         total = num_epochs * batches_per_epoch(self.num_images, self.batch_size)
         for iteration in range(int(self.session.run(self._iteration)), total):
@@ -356,6 +412,106 @@ class GenNet:
     def latents(self) -> np.ndarray:
         """The inferred z of the training images, [N, d]."""
         return self.session.run(self._chains)
+
+    def metric(self, z: np.ndarray, images: np.ndarray) -> np.ndarray:
+        """The metric G = I + J^T J / sigma^2 at z [n, d] of images [n, S, S, 3]: [n, d, d]."""
+        size = self.batch_size
+        parts = [
+            self.session.run(
+                self._metric, {self._z: z[i : i + size], self._images: images[i : i + size]}
+            )
+            for i in range(0, len(z), size)
+        ]
+        return np.concatenate(parts).astype(np.float64)
+
+    @property
+    def passes_per_step(self) -> int:
+        """Passes through the network, forward or backward, that a step of one chain takes."""
+        passes = {"preconditioned": self.z_dim + 1, "hmc": 2 * self.num_leapfrog}
+        return passes.get(self.sampler, 2)
+
+    def draw_posterior(
+        self,
+        images: np.ndarray,
+        num_draws: int,
+        num_warm_up: int,
+        advance: Callable[[int], object] = lambda steps: None,
+    ) -> Draws:
+        """Draw from p(Z_i | Y_i; W) by CHAINS chains an image of the model's own sampler.
+
+        They start overdispersed, at Z_i + 2 G^(-1/2) U with U ~ N(0, I): two posterior standard
+        deviations around the inferred Z_i.  In the warm-up, which is dropped, every chain of MALA
+        and HMC adapts its step size (Robbins-Monro, averaged over the second half; Polyak and
+        Juditsky, 1992).  It then stays fixed, so that the draws have the sampler's law.
+
+        Args:
+            images: [n, S, S, 3] in [0, 255], the first n training images.
+            num_draws: of each chain.
+            num_warm_up: steps before them.
+            advance: called with the number of steps of chains that have just been taken.
+        """
+        n, d = len(images), self.z_dim
+        inferred = self.latents()[:n]  # [n, d]
+        metric = self.metric(inferred, images)
+        noise = np.random.default_rng([self.seed, 2]).normal(size=(n, CHAINS, d))
+        # G = L L^T; L^-T U has the covariance G^-1.
+        whitening = np.linalg.cholesky(metric).swapaxes(1, 2)[:, None]  # L^T
+        spread = np.linalg.solve(whitening, noise[..., None])[..., 0]
+        start = (inferred[:, None] + 2 * spread).reshape(-1, d)  # [n C, d]
+        step_size = np.full(len(start), self.step_size)
+        if self.sampler in samplers.TARGET_ACCEPTANCE:
+            step_size = np.linalg.eigvalsh(metric)[:, -1].repeat(CHAINS) ** -0.5
+        # As many chains at once as images in a batch: drawing needs no more memory than learning.
+        index = np.arange(len(start))
+        parts = [
+            self._draw(part, images, start, step_size, num_draws, num_warm_up, advance)
+            for part in np.split(index, index[self.batch_size :: self.batch_size])
+        ]
+        z, step_size, rate = (np.concatenate(values) for values in zip(*parts, strict=True))
+        shape = (n, CHAINS)
+        return Draws(z.reshape(*shape, -1, d), step_size.reshape(shape), rate.reshape(shape))
+
+    def _draw(
+        self,
+        chains: np.ndarray,
+        images: np.ndarray,
+        start: np.ndarray,
+        step_size: np.ndarray,
+        num_draws: int,
+        num_warm_up: int,
+        advance: Callable[[int], object],
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Positions [B, draws, d], step sizes and acceptance rates [B] of some of the chains."""
+        z, step_size, images = start[chains], step_size[chains], images[chains // CHAINS]
+        key = [self.seed, -1 - chains[0]]  # learning counts its iterations upward
+
+        def run(first_step: int, num_steps: int) -> tuple[np.ndarray, np.ndarray]:
+            feed = {
+                **{self._z: z, self._images: images, self._step_size: step_size, self._key: key},
+                **{self._first_step: first_step, self._num_draws: num_steps},
+            }
+            path, rate = self.session.run(self._drawn, feed)
+            advance(num_steps * len(chains))
+            return path, rate
+
+        target = samplers.TARGET_ACCEPTANCE.get(self.sampler)
+        logs = []
+        for t in range(num_warm_up):
+            path, rate = run(t, 1)
+            z = path[-1]
+            if target is not None:
+                step_size = step_size * np.exp((rate - target) / math.sqrt(t + 1))
+                logs.append(np.log(step_size))
+        if logs:
+            step_size = np.exp(np.mean(logs[len(logs) // 2 :], 0))
+        paths, accepted = [], np.zeros(len(chains))
+        for t in range(0, num_draws, PIECE):
+            length = min(PIECE, num_draws - t)
+            path, rate = run(num_warm_up + t, length)
+            z = path[-1]
+            paths.append(path)
+            accepted += rate * length
+        return np.concatenate(paths).swapaxes(0, 1), step_size, accepted / num_draws
 
     def generate(self, z: np.ndarray) -> np.ndarray:
         """f(z) for z [n, d]: images [n, S, S, 3] in [0, 255], unclipped float32."""

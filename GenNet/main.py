@@ -8,18 +8,21 @@ import argparse
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+from tqdm import tqdm
 
 import console
 import datasets
+import diagnostics
 import figures
 import metrics
-from GenNet import SAMPLERS, GenNet
+from GenNet import CHAINS, SAMPLERS, GenNet
 from ops import batches_per_epoch
 from run import Run, RunError, resolve_flags
 
 PLANE_SIDE = 33  # images along an edge of the plane's sprite
 PLANE_REACH = 2.5  # standard deviations of the prior, from the middle to an edge
 WALK_STEPS = 120  # of the walk through the training images
+DIAGNOSED = 55  # training images whose posterior is drawn from at the end
 WALKED = 55  # training images that the walk passes, as many as the panel shows
 
 
@@ -166,6 +169,57 @@ def save_moving_pictures(run: Run, model: GenNet, walk: np.ndarray) -> None:
         run.save("training.gif", lambda file: figures.write_gif(file, panels, 400, hold=1500))
 
 
+def posterior_chains(model: GenNet, data: datasets.Dataset) -> dict:
+    """How well chains of the run's own sampler draw from p(Z | Y; W), CHAINS of them an image.
+
+    They take as many steps as 12 iterations of inference do, within bounds, which is a small part
+    of a run; posterior.py takes more.
+
+    Returns:
+        r_hat, the worst of the images; effective_sample_size, the least; both by image; the mean
+        effective draws per pass through the network, forward or backward; and the acceptance_rate
+        of the chains.  None stands for what is no finite number: chains that never moved.
+    """
+    images, names = data.images[:DIAGNOSED], data.names[:DIAGNOSED]
+    num_draws = int(np.clip(10 * model.num_steps, 50, 250))
+    num_warm_up = num_draws // 5
+    total = len(images) * CHAINS * (num_draws + num_warm_up)
+    with tqdm(total=total, desc="Posterior chains", leave=False, dynamic_ncols=True) as bar:
+        draws = model.draw_posterior(images, num_draws, num_warm_up, bar.update)
+    r_hat, size = diagnostics.convergence(draws.z)
+    number = diagnostics.number
+    return {
+        "r_hat": number(r_hat.max()),
+        "r_hat_by_image": dict(zip(names, map(number, r_hat), strict=True)),
+        "effective_sample_size": number(size.min()),
+        "effective_sample_size_by_image": dict(zip(names, map(number, size), strict=True)),
+        "effective_sample_size_per_evaluation": number(
+            size.mean() / (CHAINS * num_draws * model.passes_per_step)
+        ),
+        "acceptance_rate": number(draws.acceptance_rate.mean()),
+    }
+
+
+def diagnostic_charts(run: Run) -> Figure:
+    """How the learning and its sampler went, by iteration."""
+    return figures.charts(
+        {
+            "Energy difference d(t)": (
+                run.column("energy_difference"),
+                "mean gain in log p(Y, Z)",
+            ),
+            "Gradient magnitude v(t) along the chains": (
+                run.column("score_magnitude"),
+                "mean |d log p / dZ|",
+            ),
+            "Learning gradient": (run.column("gradient_norm"), "||L'(W)||"),
+            "Acceptance rate": (run.column("acceptance_rate"), "share of proposals"),
+            "Step size": (run.column("step_size"), "delta, mean"),
+        },
+        log=["Gradient magnitude v(t) along the chains", "Learning gradient"],
+    )
+
+
 def save_results(run: Run, model: GenNet, data: datasets.Dataset) -> dict[str, float]:
     """Write the pictures, arrays and metrics of the run as it stands; return the mean metrics."""
     reconstructions = model.reconstruct()
@@ -192,6 +246,7 @@ def save_results(run: Run, model: GenNet, data: datasets.Dataset) -> dict[str, f
             {"Reconstruction error": (run.column("loss"), "||Y - f(Z)||² / (2 sigma²)")},
             log=["Reconstruction error"],
         ),
+        "diagnostics.png": diagnostic_charts(run),
     }
     for name, figure in pictures.items():
         run.save_figure(name, figure)
@@ -220,6 +275,7 @@ def save_results(run: Run, model: GenNet, data: datasets.Dataset) -> dict[str, f
             "z_mean": z.mean(0).tolist(),
             "z_std": z.std(0).tolist(),
             "loss": run.column("loss")[-1],
+            **posterior_chains(model, data),
         }
     )
     return mean

@@ -35,6 +35,7 @@ class Chains(NamedTuple):
     position: tf.Tensor  # [B, ...]
     acceptance_rate: tf.Tensor  # [B], share of proposals accepted (1 without a test)
     score_magnitude: tf.Tensor  # [B], mean |component| of d log p / dx along the chain
+    first_log_prob: tf.Tensor  # [B], the log density where the chain started
     path: tf.Tensor | None = None  # [l, B, ...], the position after every step, if asked for
 
 
@@ -120,15 +121,20 @@ def langevin(
     """
     delta = _per_chain(step_size, x)
 
-    def step(t: tf.Tensor, x: tf.Tensor, magnitude: tf.Tensor) -> list:
-        score = _score(log_prob_fn(x), x)
+    def step(t: tf.Tensor, x: tf.Tensor, magnitude: tf.Tensor, first: tf.Tensor) -> list:
+        log_prob = log_prob_fn(x)
+        score = _score(log_prob, x)
         noise = tf.random.stateless_normal(tf.shape(x), fold_in(key, first_step + t), dtype=x.dtype)
-        return [x + delta**2 / 2 * score + delta * noise, magnitude + _mean(tf.abs(score))]
+        return [
+            x + delta**2 / 2 * score + delta * noise,
+            magnitude + _mean(tf.abs(score)),
+            tf.where_v2(tf.equal(t, 0), log_prob, first),
+        ]
 
     zeros = tf.zeros_like(_mean(x))
-    (position, magnitude), path = _loop(step, num_steps, [x, zeros], keep_path)
+    (position, magnitude, first), path = _loop(step, num_steps, [x, zeros, zeros], keep_path)
     length = tf.cast(num_steps, x.dtype)
-    return Chains(tf.stop_gradient(position), zeros + 1, magnitude / length, path)
+    return Chains(tf.stop_gradient(position), zeros + 1, magnitude / length, first, path)
 
 
 def hmc(
@@ -180,7 +186,8 @@ def hmc(
     start = [x, *evaluate(x), zeros, zeros]
     (position, *_, accepted, magnitude), path = _loop(step, num_steps, start, keep_path)
     length = tf.cast(num_steps, x.dtype)
-    return Chains(tf.stop_gradient(position), accepted / length, magnitude / length, path)
+    position, first_log_prob = tf.stop_gradient(position), start[1]
+    return Chains(position, accepted / length, magnitude / length, first_log_prob, path)
 
 
 def mala(
@@ -269,7 +276,8 @@ def preconditioned_langevin(
     start = [x, *evaluate(x), zeros, zeros]
     (position, *_, accepted, magnitude), path = _loop(step, num_steps, start, keep_path)
     length = tf.cast(num_steps, x.dtype)
-    return Chains(tf.stop_gradient(position), accepted / length, magnitude / length, path)
+    position, first_log_prob = tf.stop_gradient(position), start[1]
+    return Chains(position, accepted / length, magnitude / length, first_log_prob, path)
 
 
 def adapted_step_size(

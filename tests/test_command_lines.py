@@ -16,7 +16,7 @@ from PIL import Image
 WRITTEN = {
     "GenNet": [
         *(f"{name}.png" for name in ("reconstruction", "samples", "interpolation", "latent")),
-        *("loss.png", "plane.webp", "interpolation.gif", "training.gif"),
+        *("loss.png", "diagnostics.png", "plane.webp", "interpolation.gif", "training.gif"),
     ],
     "DesNet": [
         *(f"{name}.png" for name in ("synthesis", "langevin", "loss", "diagnostics", "moments")),

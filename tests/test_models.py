@@ -227,6 +227,23 @@ def test_every_sampler_synthesizes(sampler, learning):
     assert (records[-1]["step_size"] != records[0]["step_size"]) == adapts
 
 
+@pytest.mark.parametrize("sampler", GENERATOR_SAMPLERS)
+def test_the_energy_difference_is_what_inference_gains(sampler):
+    options = {"sampler": sampler, "num_steps": 3, "sigma_steps": 0, "sigma_start": 0.3}
+    model = built(gennet(parameter_expansion=False, g_lr=1e-12, **options))
+
+    def log_prob():
+        error = (IMAGES - model.reconstruct()).astype(np.float64) / 127.5
+        return -(error**2).sum((1, 2, 3)) / (2 * 0.3**2) - (model.latents() ** 2).sum(1) / 2
+
+    before = log_prob()
+    (record,) = model.train(IMAGES, 1)
+    gain = float((log_prob() - before).mean())
+    assert abs(gain) > 0.01
+    assert record["energy_difference"] == pytest.approx(gain, abs=0.01)
+    assert record["gradient_norm"] > 0
+
+
 @pytest.mark.parametrize("network", NETWORKS)
 def test_the_loss_of_the_descriptor_is_a_difference_of_means(network):
     model = built(desnet(network=network, num_steps=2, batch_size=2))

@@ -1,0 +1,345 @@
+"""Measure a finished run: p(z | Y; W) by quadrature, and how well each sampler draws from it.
+
+For every training image it evaluates the posterior of its z and the exact likelihood log p(Y; W) by
+quadrature (see quadrature.py), and draws from the posterior by chains of each sampler.  It writes
+posterior.json, posterior.npz and posterior.png into the run's folder.
+
+Likelihoods.  `log_p` is log p(Y; W) in nats, with all constants, of images in [-1, 1].
+`bits_per_dim` is -log2 of the density per grey level, p(Y) / 127.5^D, over the D = S S 3 numbers of
+an image: what is usual for 8-bit images.  `bits_per_dim_unit` leaves the images in [-1, 1]: it is
+log2(127.5) = 6.99 less.
+
+Chains.  Four an image, from two posterior standard deviations around the inferred z.  MALA and HMC
+adapt their step size in the warm-up, which is dropped; every draw that is reported has a fixed one.
+
+Total variation.  Between the shares of the draws and the exact masses of nine cells: in coordinates
+in which the posterior has mean 0 and covariance I (those of its heaviest mode), each axis is cut at
+-1 and 1.  A mean that is off by 0.2 standard deviations, or standard deviations that are off by
+10 %, give some 0.05 or more.  Even n independent draws give about 0.95 / sqrt(n): that floor is
+reported next to it, for n the effective sample size.
+
+Example: python GenNet/posterior.py --category cats --samplers preconditioned mala
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from tqdm import tqdm
+
+import console
+import datasets
+import diagnostics
+import figures
+import quadrature
+from GenNet import CHAINS, SAMPLERS, Draws, GenNet
+from run import Folder, RunError
+
+WARM_UP = 50  # steps of every chain before its draws
+# What a draw takes here.  On a Gaussian of two dimensions, effective draws are the most where the
+# metric's step is 1.4; and HMC with two leapfrog steps of the size it adapts to makes about half a
+# turn in the narrow direction, where ten go round in circles and may come back to the start.
+STEP_SIZE = {"preconditioned": 1.4}
+NUM_LEAPFROG = 2
+PLANE_REACH = 2.5  # of posterior.npz, in standard deviations of the prior
+PLANE_SIDE = 501  # points along an edge of it
+PANELS = 20  # images in posterior.png
+DOTS = 300  # draws of each sampler in a panel
+
+
+def make_parser() -> console.Parser:
+    """The flags, each with its default."""
+    parser = console.Parser("GenNet/posterior.py", __doc__.splitlines()[0])
+    add = parser.add_argument_group("run").add_argument
+    add(
+        "--output_dir",
+        type=Path,
+        default=console.PROJECT / "output" / "GenNet",
+        help="the run is that in OUTPUT_DIR/CATEGORY",
+    )
+    add("--category", type=console.name, default="lion_tiger", help="of images that it learned")
+    add("--data_path", type=Path, help="folder that holds the category (default: that of the run)")
+    add("--device", default="auto", help="auto, cpu, gpu, or gpu:N for the N-th, counted from 0")
+    add = parser.add_argument_group("chains").add_argument
+    add(
+        "--draws",
+        type=console.integer(4 * CHAINS, 10**8),
+        default=2000,
+        help=f"of each image by each sampler, of its {CHAINS} chains together",
+    )
+    add(
+        "--samplers",
+        nargs="+",
+        choices=list(SAMPLERS),
+        default=list(SAMPLERS),
+        metavar="NAME",
+        help=f"which to draw with, of {', '.join(SAMPLERS)}",
+    )
+    return parser
+
+
+def load_images(folder: Folder, config: dict[str, Any], data_path: Path | None) -> datasets.Dataset:
+    """The training images of the run.
+
+    Raises:
+        RunError: they are not those that the run learned.
+        DatasetError: they cannot be read.
+    """
+    path = (data_path or Path(config["data_path"])) / config["category"]
+    data = datasets.load(path, config["image_size"], config["fit"])
+    try:
+        with np.load(folder.folder / "results.npz") as arrays:
+            learned = arrays["images"]
+    except (OSError, ValueError, KeyError) as error:
+        raise RunError(f"the run in {folder.folder} is not finished: results.npz.") from error
+    if learned.shape != data.images.shape or not np.allclose(learned, data.images, atol=1):
+        raise RunError(
+            f"the images in {path} are not those that the run in {folder.folder} learned:"
+            " choose their folder with --data_path."
+        )
+    return data
+
+
+def load_model(
+    folder: Folder, config: dict[str, Any], num_images: int, sampler: str, device: Any
+) -> GenNet:
+    """The model of the run as it was when it ended, to draw with `sampler`.
+
+    Raises:
+        RunError: its checkpoint cannot be restored.
+    """
+    own = config["delta"] if sampler == config["sampler"] == "langevin" else None
+    model = GenNet(
+        num_images=num_images,
+        image_size=config["image_size"],
+        z_dim=config["z_dim"],
+        batch_size=num_images * CHAINS,
+        sigma=config["sigma"],
+        sampler=sampler,
+        step_size=own or STEP_SIZE.get(sampler),
+        num_leapfrog=NUM_LEAPFROG,
+        seed=config["seed"],
+    )
+    model.build_model(device)
+    folder.restore(model.saver, model.session)
+    return model
+
+
+def find_posteriors(model: GenNet, images: np.ndarray) -> list[quadrature.Posterior]:
+    """The posterior of every image [N, S, S, 3] in [0, 255], by quadrature."""
+    flat = images.reshape(len(images), -1).astype(np.float64) / 127.5 - 1  # [N, D]
+
+    def decode(z: np.ndarray) -> np.ndarray:
+        return model.generate(z).reshape(len(z), -1) / 127.5 - 1
+
+    total = quadrature.SIDE + len(images)
+    with tqdm(total=total, desc="quadrature", dynamic_ncols=True) as bar:
+        starts = quadrature.starts(decode, flat, model.sigma, bar.update)
+        posteriors = []
+        for image, start, inferred in zip(flat, starts, model.latents(), strict=True):
+            climbs = np.concatenate([start, inferred[None]])
+            posteriors.append(quadrature.posterior(decode, image, model.sigma, climbs))
+            bar.update()
+    return posteriors
+
+
+def draw(model: GenNet, images: np.ndarray, num_draws: int) -> Draws:
+    """Chains of the model's sampler for every image, `num_draws` of each."""
+    total = len(images) * CHAINS * (num_draws + WARM_UP)
+    with tqdm(total=total, desc=model.sampler, unit="step", dynamic_ncols=True) as bar:
+        return model.draw_posterior(images, num_draws, WARM_UP, bar.update)
+
+
+def assess(draws: Draws, posteriors: list[quadrature.Posterior], passes: int) -> list[dict]:
+    """How well the draws of every image match its posterior: a dictionary an image."""
+    rng = np.random.default_rng(0)
+    r_hat, size = diagnostics.convergence(draws.z)
+    number = diagnostics.number
+    reports = []
+    for i, posterior in enumerate(posteriors):
+        z = draws.z[i].reshape(-1, 2)
+        exact = quadrature.cell_masses(posterior)
+        shares = np.bincount(quadrature.cells(posterior, z), minlength=len(exact)) / len(z)
+        floor = np.nan
+        if np.isfinite(size[i]):
+            floor = diagnostics.expected_total_variation(exact, size[i], rng)
+        reports.append(
+            {
+                "total_variation": diagnostics.total_variation(shares, exact),
+                "total_variation_floor": number(floor),
+                "r_hat": number(r_hat[i]),
+                "effective_sample_size": number(size[i]),
+                "effective_sample_size_per_evaluation": number(size[i] / (len(z) * passes)),
+                "acceptance_rate": number(draws.acceptance_rate[i].mean()),
+                "step_size": number(draws.step_size[i].mean()),
+                "mean": [number(value) for value in z.mean(0)],
+            }
+        )
+    return reports
+
+
+def exact_report(posterior: quadrature.Posterior, dimensions: int) -> dict[str, Any]:
+    """What quadrature found of an image of D dimensions."""
+    bits = -posterior.log_p / np.log(2) / dimensions
+    return {
+        "log_p": posterior.log_p,
+        "bits_per_dim": bits + np.log2(127.5),
+        "bits_per_dim_unit": bits,
+        "mean": posterior.mean.tolist(),
+        "covariance": posterior.covariance.tolist(),
+        "modes": [
+            {"z": grid.centre.tolist(), "mass": float(mass)}
+            for grid, mass in zip(posterior.grids, posterior.masses, strict=True)
+        ],
+    }
+
+
+def posterior_panel(
+    posteriors: list[quadrature.Posterior], draws: dict[str, Draws], names: list[str]
+) -> Figure:
+    """The density of every image's heaviest mode on the plane of z, the draws over it."""
+    columns = min(4, len(posteriors))
+    rows = -(-len(posteriors) // columns)
+    figure = Figure((3.4 * columns, 0.8 + 3.2 * rows), figures.DPI, layout="constrained")
+    colours = dict(zip(SAMPLERS, ("C3", "C7", "C1", "C2"), strict=True))
+    all_axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for i, axes in enumerate(all_axes):
+        axes.set_visible(i < len(posteriors))
+        if i >= len(posteriors):
+            continue
+        heaviest = posteriors[i].grids[0]
+        reach = 4 * np.sqrt((heaviest.factor**2).sum(1))  # four standard deviations
+        axis = [
+            np.linspace(middle - half, middle + half, 121)
+            for middle, half in zip(heaviest.centre, reach, strict=True)
+        ]
+        density = quadrature.density(posteriors[i], *axis)
+        # Levels at whole and half standard deviations of a normal law.
+        levels = density.max() * np.exp(-(np.arange(3.5, -0.1, -0.5) ** 2) / 2)
+        axes.contourf(*axis, density, levels, cmap="Blues", extend="max")
+        for sampler, drawn in draws.items():
+            z = drawn.z[i].swapaxes(0, 1).reshape(-1, 2)  # every chain's in turn
+            z = z[np.linspace(0, len(z) - 1, min(DOTS, len(z))).astype(int)]
+            axes.plot(*z.T, ".", ms=3, mew=0, alpha=0.6, color=colours[sampler])
+        axes.set(xlim=axis[0][[0, -1]], ylim=axis[1][[0, -1]])
+        axes.set_title(names[i], loc="left", fontsize=10)
+        axes.locator_params(nbins=4)
+        axes.tick_params(labelsize=8)
+    marks = [Line2D([], [], ls="", marker=".", color=colours[s], label=s) for s in draws]
+    title = "p(z | Y) by quadrature (blue: to 3.5 standard deviations) and draws of it"
+    figure.legend(handles=marks, loc="outside upper center", ncols=len(marks), title=title)
+    return figure
+
+
+def write(
+    folder: Folder,
+    names: list[str],
+    posteriors: list[quadrature.Posterior],
+    draws: dict[str, Draws],
+    report: dict[str, Any],
+) -> None:
+    """Write posterior.json, posterior.npz and posterior.png into the run's folder."""
+    folder.save_json("posterior.json", report)
+    axis = np.linspace(-PLANE_REACH, PLANE_REACH, PLANE_SIDE)
+    density = [quadrature.density(p, axis, axis).astype(np.float32) for p in posteriors]
+    folder.save_arrays(
+        "posterior.npz",
+        z_axis=axis,
+        density=np.stack(density),
+        mean=np.stack([posterior.mean for posterior in posteriors]),
+        covariance=np.stack([posterior.covariance for posterior in posteriors]),
+        **{f"draws_{sampler}": drawn.z for sampler, drawn in draws.items()},
+    )
+    panel = posterior_panel(posteriors[:PANELS], draws, names[:PANELS])
+    folder.save_figure("posterior.png", panel)
+
+
+def print_table(report: dict[str, Any]) -> None:
+    """The likelihood, and a row for each sampler."""
+    print(f"Exact log p(Y; W): {report['log_p']:.1f} nats, {report['bits_per_dim']:.4f} bits/dim")
+    print(f"{'':<16}TV worst   mean  floor   R-hat    ESS  ESS/pass  accepted")
+    for sampler, numbers in report["samplers"].items():
+        row = {key: np.nan if value is None else value for key, value in numbers.items()}
+        print(
+            f"{sampler:<16}{row['total_variation_worst']:8.3f} {row['total_variation']:6.3f}"
+            f" {row['total_variation_floor']:6.3f} {row['r_hat']:7.3f}"
+            f" {row['effective_sample_size']:6.0f}"
+            f" {row['effective_sample_size_per_evaluation']:9.4f} {row['acceptance_rate']:9.2f}"
+        )
+
+
+def summary(reports: list[dict]) -> dict[str, float]:
+    """Of a sampler over the images: means, but the worst R-hat and the least effective size."""
+
+    def column(name: str) -> np.ndarray:
+        return np.array([np.nan if r[name] is None else r[name] for r in reports])
+
+    keys = ("total_variation", "total_variation_floor", "effective_sample_size_per_evaluation")
+    return {
+        **{key: column(key).mean() for key in (*keys, "acceptance_rate", "step_size")},
+        "total_variation_worst": column("total_variation").max(),
+        "r_hat": column("r_hat").max(),
+        "effective_sample_size": column("effective_sample_size").min(),
+    }
+
+
+def measure(args: argparse.Namespace) -> None:
+    """Load the run, measure and write, as the flags say."""
+    device = console.session_config(args.device)
+    folder = Folder(args.output_dir / args.category)
+    config = folder.config()
+    if config.get("z_dim") != 2:
+        raise RunError(
+            f"the run in {folder.folder} has no z of two dimensions, which a grid can cover:"
+            " choose a run of GenNet with --z_dim 2."
+        )
+    try:
+        data = load_images(folder, config, args.data_path)
+        models = {
+            sampler: load_model(folder, config, len(data.images), sampler, device)
+            for sampler in dict.fromkeys(args.samplers)
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"config.json in {folder.folder} is damaged: {error}.") from error
+    posteriors = find_posteriors(next(iter(models.values())), data.images)
+    num_draws = -(-args.draws // CHAINS)
+    exact = [exact_report(posterior, data.images[0].size) for posterior in posteriors]
+    report: dict[str, Any] = {
+        "log_p": float(np.mean([each["log_p"] for each in exact])),
+        "bits_per_dim": float(np.mean([each["bits_per_dim"] for each in exact])),
+        "chains": CHAINS,
+        "draws": CHAINS * num_draws,
+        "samplers": {},
+        "images": {
+            name: {**each, "samplers": {}} for name, each in zip(data.names, exact, strict=True)
+        },
+    }
+    draws = {}
+    for sampler, model in models.items():
+        draws[sampler] = draw(model, data.images, num_draws)
+        reports = assess(draws[sampler], posteriors, model.passes_per_step)
+        for name, each in zip(data.names, reports, strict=True):
+            report["images"][name]["samplers"][sampler] = each
+        means = summary(reports)
+        report["samplers"][sampler] = {k: diagnostics.number(v) for k, v in means.items()}
+    write(folder, data.names, posteriors, draws, report)
+    print_table(report)
+    print(f"Written to {folder.folder}: {' '.join(sorted(folder.written))}")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; a mistake of the user's ends it with a sentence and exit code 2."""
+    parser = make_parser()
+    try:
+        measure(parser.parse_args(arguments))
+    except (datasets.DatasetError, console.DeviceError, RunError) as mistake:
+        parser.exit(2, f"{parser.prog}: {mistake}\n")
+    except KeyboardInterrupt:
+        parser.exit(130, f"{parser.prog}: stopped; nothing was written\n")
+
+
+if __name__ == "__main__":
+    main()
