@@ -10,7 +10,9 @@ generator of l steps: it makes the images it has seen, but run on, its chains le
 that never end ("convergent") teach a density: they stay, and so do the chains of any sampler.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -19,27 +21,36 @@ import samplers
 from guard import WARM_UP_STEPS, GuardedAdam
 from ops import batch_indices, batches_per_epoch, conv2d, dense, leaky_relu
 
-NETWORKS = ("strided", "assignment")
+NETWORKS = ("strided", "smooth", "assignment")
 
-# Steps of a chain in an iteration.  A step of HMC is 10 leapfrog steps, so that every sampler
-# evaluates the network 30 times.
-SAMPLERS = {"langevin": 30, "mala": 30, "hmc": 3}
+# Steps of a chain in an iteration: every sampler evaluates the network 30 times.
+SAMPLERS = {"langevin": 30, "mala": 30, "hmc": 6}
+NUM_LEAPFROG = 5  # of HMC: at the step size that it adapts to, about half a turn of its orbit
 
 # The settings of the two ways to learn.  A short run drifts: its steps are small and its slopes
-# steep.  A density has to be explored: large steps, and noise of twice their size on the observed
-# images (Nijkamp et al.), which gives every mode a width that the steps resolve.
+# steep.  A density has to be explored: large steps; noise of twice their size on the observed
+# images (Nijkamp et al.), which gives every mode a width that the steps resolve; and a smooth
+# energy, for at the kinks of rectifiers a Metropolis-Hastings test turns down all but tiny steps.
+# The noise and the steps start eight times as large: at first there is one wide mode, which chains
+# cross in a few steps, and as the noise shrinks it divides into one for each image.
 LEARNING = {
     "short_run": {
+        "network": "strided",
         "step_size": 0.3,  # of the assignment
         "data_noise": 0.0,
+        "data_noise_start": 0.0,
         "learning_rate": 0.04,
+        "beta2": 0.999,
         "mode_penalty": 1.0,
         "weight_decay": 0.004,
     },
     "convergent": {
+        "network": "smooth",
         "step_size": 2.0,
         "data_noise": 4.0,
-        "learning_rate": 0.01,
+        "data_noise_start": 32.0,
+        "learning_rate": 0.003,
+        "beta2": 0.9,  # gradients grow by orders of magnitude: a longer memory overshoots
         "mode_penalty": 0.0,
         "weight_decay": 0.0,
     },
@@ -49,6 +60,8 @@ LEARNING = {
 MAX_OUT_OF_RANGE = 0.5  # share of pixels outside [0, 255]
 MAX_DRIFT = 45.0  # mean (delta^2 / 2) |d log p / dY| along the chains, in grey levels a step
 
+ANNEALED = 0.6  # share of the run, at its start, in which the noise on the images shrinks
+LAG = 1.0  # nats in every dimension: learning waits for chains whose energy lags behind by more
 AVERAGED = 50  # iterations that the running autocorrelation of d(t) looks back
 GROUP = 64  # chains that are run together outside of learning
 MAX_ROLL_BACKS = 20  # in a row, without one good iteration between them
@@ -81,17 +94,18 @@ class DesNet:
         num_images: int,
         image_size: int = 64,
         batch_size: int = 7,
-        network: str = "strided",
+        network: str | None = None,
         ref_sigma: float = 50.0,
         sampler: str = "langevin",
         learning: str | None = None,
         step_size: float | None = None,
         num_steps: int | None = None,
         data_noise: float | None = None,
+        data_noise_start: float | None = None,
         mode_penalty: float | None = None,
         learning_rate: float | None = None,
         beta1: float = 0.5,
-        beta2: float = 0.999,
+        beta2: float | None = None,
         decay: float = 0.7,
         weight_decay: float | None = None,
         seed: int = 0,
@@ -104,7 +118,7 @@ class DesNet:
                 MALA and HMC adapt.
             image_size: S, a multiple of 8.
             batch_size: images in an iteration.
-            network: one of NETWORKS.
+            network: one of NETWORKS; by default that of LEARNING.
             ref_sigma: s, standard deviation of the reference, in grey levels.
             sampler: a key of SAMPLERS.
             learning: a key of LEARNING: "short_run" starts the chains anew at every iteration,
@@ -115,6 +129,8 @@ class DesNet:
                 None, is by default that of LEARNING.  MALA and HMC start there and adapt.
             num_steps: l, steps of a chain in an iteration; by default those of SAMPLERS.
             data_noise: standard deviation of the noise on the observed images, in grey levels.
+            data_noise_start: the noise at the first iteration, at least data_noise; it shrinks
+                geometrically to data_noise, and the step size with it.
             mode_penalty: weight of the penalty on the slope of log p at the observed images,
                 (delta^2 / 2) mean ||d log p(Y) / dY||^2.
             learning_rate: of Adam, after WARM_UP_STEPS iterations.
@@ -131,7 +147,7 @@ class DesNet:
         """
         if image_size < 8 or image_size % 8:
             raise ValueError(f"image_size is a multiple of 8, not {image_size}")
-        if network not in NETWORKS:
+        if network not in (None, *NETWORKS):
             raise ValueError(f"network is one of {', '.join(NETWORKS)}, not {network}")
         if sampler not in SAMPLERS:
             raise ValueError(f"sampler is one of {', '.join(SAMPLERS)}, not {sampler}")
@@ -141,26 +157,32 @@ class DesNet:
         self.num_images = num_images
         self.image_size = image_size
         self.batch_size = batch_size
-        self.network = network
         self.ref_sigma = ref_sigma
         self.sampler = sampler
         self.learning = learning or default_learning(sampler)
         settings = LEARNING[self.learning]
 
-        def setting(name: str, value: float | None) -> float:
+        def setting(name: str, value: Any) -> Any:
             return settings[name] if value is None else value
+
+        self.network = setting("network", network)
 
         self.step_size = setting("step_size", step_size)
         self.num_steps = num_steps or SAMPLERS[sampler]
         self.data_noise = setting("data_noise", data_noise)
+        self.data_noise_start = max(setting("data_noise_start", data_noise_start), self.data_noise)
         self.mode_penalty = setting("mode_penalty", mode_penalty)
         self.learning_rate = setting("learning_rate", learning_rate)
         self.beta1 = beta1
-        self.beta2 = beta2
+        self.beta2 = setting("beta2", beta2)
         self.decay = decay
         self.weight_decay = setting("weight_decay", weight_decay)
         self.seed = seed
-        layers = {"strided": self._strided, "assignment": self._assignment}[network]
+        layers = {
+            "strided": lambda x: self._strided(x, leaky_relu),
+            "smooth": lambda x: self._strided(x, tf.nn.silu),
+            "assignment": self._assignment,
+        }[self.network]
         # The template makes the variables at its first call and shares them ever after.
         self._network = tf.make_template("descriptor", layers)
 
@@ -173,14 +195,14 @@ class DesNet:
         """
         return self._network(tf.ensure_shape(images, [None, *[self.image_size] * 2, 3]))
 
-    def _strided(self, x: tf.Tensor) -> tf.Tensor:
-        # The layers are homogeneous but for their biases: dividing the images by a scale and
-        # multiplying the score by it changes nothing but how fast the biases learn.  They must
-        # keep up, for they alone tell apart flat images of nearly the mean colour.
+    def _strided(self, x: tf.Tensor, activation: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+        # With rectifiers, dividing the images by a scale and multiplying the score by it changes
+        # nothing but how fast the biases learn.  They must keep up, for they alone tell apart
+        # flat images of nearly the mean colour.
         scale = 30.0
-        x = leaky_relu(conv2d(x / scale, 32, 5, 2, "conv_1", stddev=0.01))  # [B, 32, 32, 32]
-        x = leaky_relu(conv2d(x, 64, 5, 2, "conv_2", stddev=0.01))  # [B, 16, 16, 64]
-        x = leaky_relu(conv2d(x, 128, 5, 2, "conv_3", stddev=0.01))  # [B, 8, 8, 128]
+        x = activation(conv2d(x / scale, 32, 5, 2, "conv_1", stddev=0.01))  # [B, 32, 32, 32]
+        x = activation(conv2d(x, 64, 5, 2, "conv_2", stddev=0.01))  # [B, 16, 16, 64]
+        x = activation(conv2d(x, 128, 5, 2, "conv_3", stddev=0.01))  # [B, 8, 8, 128]
         return scale * dense(x, 1, "score", stddev=0.01)[:, 0]  # [B]
 
     def _assignment(self, x: tf.Tensor) -> tf.Tensor:
@@ -224,7 +246,11 @@ class DesNet:
             first_step: number of the first step, for chains that go on.
         """
         steps = self.num_steps if num_steps is None else num_steps
-        sample = {"langevin": samplers.langevin, "mala": samplers.mala, "hmc": samplers.hmc}
+        sample: dict[str, Callable] = {
+            "langevin": samplers.langevin,
+            "mala": samplers.mala,
+            "hmc": partial(samplers.hmc, num_leapfrog=NUM_LEAPFROG),
+        }
         return sample[self.sampler](self.log_prob, images, step_size, steps, key, first_step)
 
     # Learning
@@ -259,6 +285,7 @@ class DesNet:
         else:
             self._starts = tf.placeholder(tf.float32, shape, "starts")
         self._rate = tf.placeholder(tf.float32, [], "learning_rate")
+        self._widening = tf.placeholder_with_default(1.0, [], "widening")
         self._group = tf.placeholder_with_default(0, [], "group")
         self._first_step = tf.placeholder_with_default(0, [], "first_step")
         self._num_steps = tf.placeholder_with_default(self.num_steps, [], "num_steps")
@@ -275,8 +302,8 @@ class DesNet:
         if self.data_noise:
             noise_key = samplers.fold_in(key, -1)  # no step of a chain has this number
             noise = tf.random.stateless_normal(tf.shape(observed), noise_key)
-            observed += self.data_noise * noise
-        step_size = tf.gather(self._step_sizes, self._index)  # [B]
+            observed += self.data_noise * self._widening * noise
+        step_size = self._widening * tf.gather(self._step_sizes, self._index)  # [B]
         chains = self.langevin_dynamics(
             self._starts - self.mean_colour, step_size, key, self._num_steps, self._first_step
         )
@@ -315,9 +342,12 @@ class DesNet:
             self.beta1,
             self.beta2,
         )
-        rate = self._rate * adam.rate_factor
-        shrink = 1 - self.weight_decay * rate / self.learning_rate
-        sane, norm, updates = adam.minimize(objective, self._rate, shrink, sane)
+        rate = self._rate
+        if self.learning == "convergent":
+            # A model that runs away from its samples grows steep, and they never catch up.
+            rate /= 1 + tf.square(tf.nn.relu(-loss) / (LAG * 3 * side**2))
+        shrink = 1 - self.weight_decay * rate * adam.rate_factor / self.learning_rate
+        sane, norm, updates = adam.minimize(objective, rate, shrink, sane)
         if self.learning == "convergent":
             with tf.control_dependencies(updates):  # or else going back undoes the move
                 stand = tf.gather(self._chains, self._index)
@@ -325,7 +355,9 @@ class DesNet:
                 updates = [*updates, tf.scatter_update(self._chains, self._index, stand)]
         if self.sampler in samplers.TARGET_ACCEPTANCE:
             target = samplers.TARGET_ACCEPTANCE[self.sampler]
-            adapted = samplers.adapted_step_size(step_size, chains.acceptance_rate, target)
+            adapted = samplers.adapted_step_size(
+                step_size / self._widening, chains.acceptance_rate, target
+            )
             updates.append(tf.scatter_update(self._step_sizes, self._index, adapted))
         autocorrelation, noted = self._autocorrelation(tf.where_v2(sane, -loss, 0.0))
         updates.append(noted)
@@ -340,7 +372,7 @@ class DesNet:
                 "acceptance_rate": tf.reduce_mean(chains.acceptance_rate),
                 "step_size": tf.reduce_mean(step_size),
                 "out_of_range": out_of_range,
-                "learning_rate": rate,
+                "learning_rate": rate * adam.rate_factor,
                 "roll_backs": adam.roll_backs.read_value(),
             }
 
@@ -420,6 +452,8 @@ class DesNet:
             feed = {self._observed: images[index], self._index: index, self._rate: rate}
             if self.learning == "short_run":
                 feed[self._starts] = starts[index]
+            else:
+                feed[self._widening] = self._noise_factor(iteration / total)
             sane, record = self.session.run([self._sane, self._record], feed)
             if not sane:
                 failures += 1
@@ -432,6 +466,13 @@ class DesNet:
             failures = 0
             iteration += 1
             yield {"iteration": iteration, **{k: float(v) for k, v in record.items()}}
+
+    def _noise_factor(self, progress: float) -> float:
+        """The noise on the observed images over data_noise, when `progress` of the run is done."""
+        if not self.data_noise:
+            return 1.0
+        left = max(0.0, 1 - progress / ANNEALED)
+        return (self.data_noise_start / self.data_noise) ** left
 
     # What users call: numpy in, numpy out
 

@@ -9,7 +9,7 @@ import evaluation
 import figures
 from DesNet import DesNet
 
-CHAINS = 7  # from each kind of start
+CHAINS = 4  # from each kind of start
 PIECE = 250  # steps from one move of the progress bar to the next
 
 

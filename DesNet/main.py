@@ -19,9 +19,10 @@ from DesNet import LEARNING, NETWORKS, SAMPLERS, DesNet, DivergenceError
 from ops import batches_per_epoch
 from run import Run, RunError, resolve_flags
 
-NUM_EPOCHS = {"short_run": 600, "convergent": 1500}
+NUM_EPOCHS = {"short_run": 600, "convergent": 1000}
 CHAIN_FRAMES = 31  # steps of a chain that its pictures show
-CONVERGENT_STEPS = 1000  # that their pictures show of chains that learning never restarts
+# Steps that the pictures show of chains that learning never restarts.
+CONVERGENT_STEPS = {"langevin": 1000, "mala": 1000, "hmc": 200}
 FILMED = 7  # chains that are shown step by step
 
 
@@ -42,7 +43,7 @@ DIAGNOSTICS = {
 
 def by_learning(setting: str) -> str:
     """The defaults of a setting, for the help of its flag."""
-    return f" (default: {', '.join(f'{v[setting]:g} for {k}' for k, v in LEARNING.items())})"
+    return f" (default: {', '.join(f'{v[setting]} for {k}' for k, v in LEARNING.items())})"
 
 
 def make_parser() -> console.Parser:
@@ -54,8 +55,8 @@ def make_parser() -> console.Parser:
     add(
         "--network",
         choices=NETWORKS,
-        default="strided",
-        help="the ConvNet: three strided convolutions, or that of the assignment",
+        help="the ConvNet: three strided convolutions with rectifiers or with a smooth"
+        " activation, or that of the assignment" + by_learning("network"),
     )
     add(
         "--ref_sig",
@@ -107,7 +108,11 @@ def make_parser() -> console.Parser:
     add("--batch_size", type=integer(1, 10**6), help="images in an iteration (default: 7, or all)")
     add("--learning_rate", type=number(1e-9, 10), help="of Adam" + by_learning("learning_rate"))
     add("--beta1", type=number(0, 0.999), default=0.5, help="decay of Adam's first moment")
-    add("--beta2", type=number(0, 0.99999), default=0.999, help="decay of Adam's second moment")
+    add(
+        "--beta2",
+        type=number(0, 0.99999),
+        help="decay of Adam's second moment" + by_learning("beta2"),
+    )
     add(
         "--decay",
         type=number(0, 1),
@@ -131,6 +136,12 @@ def make_parser() -> console.Parser:
         type=number(0, 255),
         help="standard deviation of the noise on the training images, in grey levels"
         + by_learning("data_noise"),
+    )
+    add(
+        "--data_noise_start",
+        type=number(0, 255),
+        help="this noise at the first iteration, from where it shrinks to --data_noise, and the"
+        " step size with it" + by_learning("data_noise_start"),
     )
     console.add_run_flags(parser, "egret", "DesNet")
     return parser
@@ -172,7 +183,9 @@ def save_results(run: Run, model: DesNet, data: datasets.Dataset, starts: np.nda
     """Write the pictures, arrays and metrics of the run as it stands; return the mean metrics."""
     synthesized = model.synthesize(starts)
     match = evaluation.assigned_quality(synthesized, data.images)
-    length = model.num_steps if model.learning == "short_run" else CONVERGENT_STEPS
+    length = model.num_steps
+    if model.learning == "convergent":
+        length = CONVERGENT_STEPS[model.sampler]
     film = model.film(starts[:FILMED], evenly(length + 1, CHAIN_FRAMES).tolist())
     matched = moments.compare(model, data.images, synthesized)
     loss = run.column("loss")
@@ -258,6 +271,7 @@ def learn(args: argparse.Namespace) -> None:
         step_size=args.delta,
         num_steps=args.T,
         data_noise=args.data_noise,
+        data_noise_start=args.data_noise_start,
         mode_penalty=args.mode_penalty,
         learning_rate=args.learning_rate,
         beta1=args.beta1,
@@ -268,15 +282,16 @@ def learn(args: argparse.Namespace) -> None:
     )
     model.build_model(config)
     args.delta, args.T, args.learning = model.step_size, model.num_steps, model.learning
-    for name in ("learning_rate", "mode_penalty", "weight_decay", "data_noise"):
-        setattr(args, name, getattr(model, name))
+    for name in LEARNING[model.learning]:
+        if name != "step_size":
+            setattr(args, name, getattr(model, name))
     args.num_epochs = args.num_epochs or NUM_EPOCHS[args.learning]
     total = args.num_epochs * batches_per_epoch(len(data.images), args.batch_size)
     run = Run(args, model.saver, model.session)
     print(
         f"DesNet: {len(data.images)} images of {args.category} at {args.image_size} x"
         f" {args.image_size}, {console.describe_device(config)},"
-        f" {args.network} descriptor of {model.num_parameters / 1e6:.2f} million parameters,"
+        f" {model.network} descriptor of {model.num_parameters / 1e6:.2f} million parameters,"
         f" {args.sampler} x {args.T}, {args.learning}"
     )
     roll_backs = run.column("roll_backs")[-1] if run.history else 0.0

@@ -214,7 +214,7 @@ def test_every_sampler_infers(sampler):
 @pytest.mark.parametrize("learning", LEARNING)
 @pytest.mark.parametrize("sampler", DESCRIPTOR_SAMPLERS)
 def test_every_sampler_synthesizes(sampler, learning):
-    options = {"batch_size": 2, "num_steps": 3, "learning_rate": 0.0001}
+    options = {"batch_size": 2, "num_steps": 3, "learning_rate": 0.0001, "data_noise_start": 0}
     model = built(desnet(sampler=sampler, learning=learning, **options))
     records = list(model.train(IMAGES, FLAT, 15))
     assert len(records) == 30
@@ -281,7 +281,7 @@ def test_a_film_ends_where_its_chain_does():
 
 
 def test_convergent_chains_go_on_where_they_stood():
-    model = built(desnet(learning="convergent", num_steps=4, step_size=3.0))
+    model = built(desnet(learning="convergent", num_steps=4, step_size=3.0, data_noise_start=0))
     moves = []
     before = FLAT
     for epoch in range(1, 40):
@@ -332,3 +332,22 @@ def test_divergence_from_the_start_is_an_error():
     model = built(desnet(num_steps=10, step_size=1e4))
     with pytest.raises(DivergenceError, match="smaller --delta"):
         list(model.train(IMAGES, FLAT, 5))
+
+
+def test_the_noise_on_the_images_shrinks_and_the_steps_with_it():
+    model = built(desnet(learning="convergent", num_steps=2, learning_rate=1e-6))
+    steps = [record["step_size"] for record in model.train(IMAGES, FLAT, 20)]
+    assert steps[0] == pytest.approx(16.0)
+    assert steps[6] == pytest.approx(2 * 8**0.5)  # half of the time that it shrinks
+    np.testing.assert_allclose(steps[12:], 2.0, rtol=1e-5)
+    assert (np.diff(steps[:12]) < 0).all()
+
+
+def test_learning_waits_for_chains_that_lag_behind():
+    model = built(desnet(learning="convergent", step_size=1e-3, learning_rate=0.05, num_steps=1))
+    records = list(model.train(IMAGES, FLAT, 60))
+    last = records[-1]
+    lag = max(0, last["energy_difference"]) / (3 * SIDE**2)
+    assert lag > 0.5
+    scheduled = 0.05 * min(1, (1 - 59 / 60) / 0.7)
+    assert last["learning_rate"] == pytest.approx(scheduled / (1 + lag**2), rel=0.01)
