@@ -25,6 +25,8 @@ SAMPLERS = {
     "hmc": {"step_size": 0.02, "num_steps": 3},
 }
 
+NUM_CHAINS = 32  # that infer an image which was not learned
+
 Record = dict[str, float]
 
 
@@ -56,6 +58,7 @@ class GenNet:
         decay: float = 0.5,
         width: int = 64,
         seed: int = 0,
+        visible: np.ndarray | None = None,
     ) -> None:
         """Describe the model; `build_model` builds it.
 
@@ -78,6 +81,7 @@ class GenNet:
             decay: share of the run, at its end, in which the learning rate falls to 0.
             width: channels of the last hidden layer; each layer above has twice as many.
             seed: of every random number.
+            visible: which pixels of each training image are seen, [N, S, S, 1]; by default all.
 
         Raises:
             ValueError: a value is out of its range.
@@ -102,6 +106,7 @@ class GenNet:
         self.decay = decay
         self.width = width
         self.seed = seed
+        self.visible = visible
         # The template makes the variables at its first call and shares them ever after.
         self._network = tf.make_template("generator", self._layers)
 
@@ -128,36 +133,70 @@ class GenNet:
 
     # Log density
 
-    def log_prob(self, z: tf.Tensor, images: tf.Tensor, sigma: tf.Tensor | float) -> tf.Tensor:
+    def squared_error(
+        self, z: tf.Tensor, images: tf.Tensor, visible: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """||Y - f(Z)||^2, a sum over the visible pixels and all channels, one number an image.
+
+        Args:
+            z: [B, d].
+            images: [B, S, S, 3] in [-1, 1].
+            visible: [B, S, S, 1], 1 where a pixel is seen and 0 where it is hidden; by default all
+                are seen.
+
+        Returns:
+            [B].
+        """
+        residual = images - self.generator(z)
+        if visible is not None:
+            residual *= visible
+        return tf.reduce_sum(tf.square(residual), [1, 2, 3])
+
+    def log_prob(
+        self,
+        z: tf.Tensor,
+        images: tf.Tensor,
+        sigma: tf.Tensor | float,
+        visible: tf.Tensor | None = None,
+    ) -> tf.Tensor:
         """Log p(Y, Z) = -||Y - f(Z)||^2 / (2 sigma^2) - ||Z||^2 / 2, up to a constant.
 
         A sum over pixels and channels, one number for each image: an average would divide the
-        likelihood by what it averages over, and turn inference off.
+        likelihood by what it averages over, and turn inference off.  Hidden pixels are integrated
+        out, which leaves the sum over the visible ones.
 
         Args:
             z: [B, d].
             images: [B, S, S, 3] in [-1, 1].
             sigma: standard deviation of the noise.
+            visible: [B, S, S, 1], as for `squared_error`.
 
         Returns:
             [B].
         """
-        error = tf.reduce_sum(tf.square(images - self.generator(z)), [1, 2, 3])
+        error = self.squared_error(z, images, visible)
         return -error / (2 * sigma**2) - tf.reduce_sum(tf.square(z), 1) / 2
 
     def log_prob_and_metric(
-        self, z: tf.Tensor, images: tf.Tensor, sigma: tf.Tensor | float
+        self,
+        z: tf.Tensor,
+        images: tf.Tensor,
+        sigma: tf.Tensor | float,
+        visible: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Log p [B], its score [B, d] and the Gauss-Newton metric G = I + J^T J / sigma^2.
 
         J comes from d forward differences, all in one batched forward pass: for a small d that is
-        far cheaper than a pass backward.
+        far cheaper than a pass backward.  Arguments as for `log_prob`.
         """
         d, step = self.z_dim, 1e-2
         shifts = step * tf.concat(
             [tf.zeros([1, 1, d], z.dtype), tf.eye(d, dtype=z.dtype)[:, None]], 0
         )  # [d + 1, 1, d]
         outputs = self.generator(tf.reshape(z + shifts, [-1, d]))
+        if visible is not None:
+            outputs = tf.reshape(outputs, [d + 1, -1, self.image_size, self.image_size, 3])
+            outputs, images = outputs * visible, images * visible
         outputs = tf.reshape(outputs, [d + 1, -1, self.image_size**2 * 3])  # [d + 1, B, D]
         residual = tf.reshape(images, [-1, self.image_size**2 * 3]) - outputs[0]  # [B, D]
         jacobian = tf.transpose((outputs[1:] - outputs[0]) / step, [1, 0, 2])  # [B, d, D]
@@ -180,6 +219,7 @@ class GenNet:
         sigma: tf.Tensor | float,
         step_size: tf.Tensor | float,
         key: tf.Tensor,
+        visible: tf.Tensor | None = None,
     ) -> samplers.Chains:
         """Run the chains of p(Z | Y) on from z for `num_steps` steps of the chosen sampler.
 
@@ -189,10 +229,11 @@ class GenNet:
             sigma: standard deviation of the noise.
             step_size: delta, scalar or [B].
             key: int32 [2].
+            visible: [B, S, S, 1], as for `squared_error`.
         """
         if self.sampler == "preconditioned":
             return samplers.preconditioned_langevin(
-                lambda z: self.log_prob_and_metric(z, images, sigma),
+                lambda z: self.log_prob_and_metric(z, images, sigma, visible),
                 z,
                 step_size,
                 self.num_steps,
@@ -200,7 +241,7 @@ class GenNet:
             )
         sample = {"langevin": samplers.langevin, "mala": samplers.mala, "hmc": samplers.hmc}
         return sample[self.sampler](
-            lambda z: self.log_prob(z, images, sigma), z, step_size, self.num_steps, key
+            lambda z: self.log_prob(z, images, sigma, visible), z, step_size, self.num_steps, key
         )
 
     def _reduce_prior(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Operation]:
@@ -227,7 +268,11 @@ class GenNet:
     # Learning
 
     def reconstruction_loss(
-        self, z: tf.Tensor, images: tf.Tensor, sigma: tf.Tensor | float
+        self,
+        z: tf.Tensor,
+        images: tf.Tensor,
+        sigma: tf.Tensor | float,
+        visible: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """(1/n) sum_i ||Y_i - f(Z_i)||^2 / (2 sigma^2), a scalar.
 
@@ -238,9 +283,9 @@ class GenNet:
             z: [B, d].
             images: [B, S, S, 3] in [-1, 1].
             sigma: standard deviation of the noise.
+            visible: [B, S, S, 1], as for `squared_error`.
         """
-        error = tf.reduce_sum(tf.square(images - self.generator(z)), [1, 2, 3])  # [B]
-        return tf.reduce_mean(error) / (2 * sigma**2)
+        return tf.reduce_mean(self.squared_error(z, images, visible)) / (2 * sigma**2)
 
     def build_model(self, config: tf.ConfigProto | None = None) -> None:
         """Build the graph, initialise the variables and open the session.
@@ -251,6 +296,7 @@ class GenNet:
         with tf.Graph().as_default() as graph:
             tf.set_random_seed(self.seed)
             self._build_iteration()
+            self._build_inference()
             self.saver = tf.train.Saver(max_to_keep=2, save_relative_paths=True)
             self.session = tf.Session(graph=graph, config=config)
             self.session.run(tf.global_variables_initializer())
@@ -261,6 +307,9 @@ class GenNet:
         side = self.image_size
         self._iteration = tf.train.get_or_create_global_step()
         self._images = tf.placeholder(tf.float32, [None, side, side, 3], "images")
+        self._visible = None
+        if self.visible is not None:
+            self._visible = tf.placeholder(tf.float32, [None, side, side, 1], "visible")
         self._index = tf.placeholder(tf.int32, [None], "index")
         self._sigma = tf.placeholder(tf.float32, [], "sigma")
         self._rate = tf.placeholder(tf.float32, [], "learning_rate")
@@ -279,7 +328,12 @@ class GenNet:
         key = tf.stack([self.seed, tf.cast(self._iteration, tf.int32) + 2])
         step_size = tf.gather(self._step_sizes, self._index)
         chains = self.langevin_dynamics(
-            tf.gather(self._chains, self._index), images, self._sigma, step_size, key
+            tf.gather(self._chains, self._index),
+            images,
+            self._sigma,
+            step_size,
+            key,
+            self._visible,
         )
         if self.sampler in samplers.TARGET_ACCEPTANCE:
             target = samplers.TARGET_ACCEPTANCE[self.sampler]
@@ -296,7 +350,9 @@ class GenNet:
         with tf.control_dependencies(updates):
             z = self._chains.assign(z)
         with tf.control_dependencies([z]):
-            objective = self.reconstruction_loss(tf.gather(z, self._index), images, self._sigma)
+            objective = self.reconstruction_loss(
+                tf.gather(z, self._index), images, self._sigma, self._visible
+            )
             adam = tf.train.AdamOptimizer(self._rate, self.beta1)
             learn = adam.minimize(objective, self._iteration, self._variables())
         with tf.control_dependencies([learn]):
@@ -309,6 +365,23 @@ class GenNet:
                 "sigma": self._sigma,
                 "learning_rate": self._rate,
             }
+
+    def _build_inference(self) -> None:
+        """Many chains of one image, for `infer`: where they move, and what they say."""
+        self._level = tf.placeholder(tf.int32, [], "level")
+        self._step_size = tf.placeholder(tf.float32, [None], "step_size")
+        images = self._images / 127.5 - 1  # [1, S, S, 3], one for all chains
+        key = tf.stack([self.seed, -1 - self._level])  # learning counts upward
+        chains = self.langevin_dynamics(
+            self._z, images, self._sigma, self._step_size, key, self._visible
+        )
+        step_size = self._step_size
+        if self.sampler in samplers.TARGET_ACCEPTANCE:
+            target = samplers.TARGET_ACCEPTANCE[self.sampler]
+            step_size = samplers.adapted_step_size(step_size, chains.acceptance_rate, target)
+        self._moved = chains.position, step_size
+        error = self.squared_error(self._z, images, self._visible)
+        self._drawn = error, tf.reduce_mean(self._generated, 0)
 
     @staticmethod
     def _variables() -> list[tf.Variable]:
@@ -340,18 +413,73 @@ class GenNet:
             sigma = self.sigma_start * (self.sigma / self.sigma_start) ** progress
             left = 1 - iteration / total
             rate = self.g_lr * min(1.0, left / self.decay if self.decay else 1.0)
-            record = self.session.run(
-                self._record,
-                {
-                    self._images: images[index],
-                    self._index: index,
-                    self._sigma: sigma,
-                    self._rate: rate,
-                },
-            )
+            feed = {
+                self._images: images[index],
+                self._index: index,
+                self._sigma: sigma,
+                self._rate: rate,
+            }
+            if self.visible is not None:
+                feed[self._visible] = self.visible[index]
+            record = self.session.run(self._record, feed)
             yield {"iteration": iteration + 1, **{k: float(v) for k, v in record.items()}}
 
+    def _infer_image(self, image: np.ndarray, visible: np.ndarray | None) -> np.ndarray:
+        """What `infer` gives for one image [S, S, 3], of which `visible` [S, S, 1] is seen.
+
+        NUM_CHAINS draws of the prior become draws of the posterior of every sigma in turn, by a
+        sequential Monte Carlo sampler (Del Moral, Doucet and Jasra, 2006): they are resampled by
+        what the smaller sigma changes in their likelihood, and moved by the sampler of the model.
+        """
+        rng = np.random.default_rng([self.seed, 0, 2])
+        z = rng.normal(size=(NUM_CHAINS, self.z_dim))
+        step_size = np.full(NUM_CHAINS, self.step_size)
+        feed = {self._images: image[None]}
+        if visible is not None:
+            feed[self._visible] = visible[None]
+        # At the first sigma the whole image weighs about as much as one number: z is still free.
+        first = max(math.sqrt(image.size), self.sigma)
+        levels = 1 + math.ceil(2 * math.log2(first / self.sigma))
+        precision, nearest, least = 0.0, image, math.inf
+        error, _ = self.session.run(self._drawn, {**feed, self._z: z})
+        for level, sigma in enumerate(np.geomspace(first, self.sigma, levels)):
+            gain = sigma**-2 - precision
+            precision += gain
+            share = np.cumsum(np.exp(-gain / 2 * (error - error.min())))
+            places = (np.arange(NUM_CHAINS) + rng.uniform()) / NUM_CHAINS  # systematic resampling
+            chosen = np.searchsorted(share / share[-1], places)
+            feed |= {
+                self._z: z[chosen],
+                self._step_size: step_size[chosen],
+                self._sigma: sigma,
+                self._level: level,
+            }
+            z, step_size = self.session.run(self._moved, feed)
+            error, mean = self.session.run(self._drawn, {**feed, self._z: z})
+            seen = (mean - image) ** 2 if visible is None else visible * (mean - image) ** 2
+            if seen.sum() < least:
+                nearest, least = mean, seen.sum()
+        return nearest
+
     # What users call: numpy in, numpy out
+
+    def infer(self, images: np.ndarray, visible: np.ndarray | None = None) -> np.ndarray:
+        """Reconstruct images by inference alone, W as it is: the mean of f(Z) given each image.
+
+        An image that was not learned has a residual far larger than the noise of the model, and not
+        white: its pixels are fewer observations than the likelihood counts.  So each image has a
+        sigma of its own, at least that of the model: the one whose posterior mean is nearest to
+        the visible pixels.
+
+        Args:
+            images: [n, S, S, 3] in [0, 255].
+            visible: [n, S, S, 1], which pixels are seen; for a model that learned through such.
+
+        Returns:
+            [n, S, S, 3] in [0, 255].
+        """
+        masks = [None] * len(images) if visible is None else visible
+        return np.stack([self._infer_image(*pair) for pair in zip(images, masks, strict=True)])
 
     def latents(self) -> np.ndarray:
         """The inferred z of the training images, [N, d]."""

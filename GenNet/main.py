@@ -12,6 +12,7 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 import console
 import datasets
 import figures
+import heldout
 import metrics
 from GenNet import SAMPLERS, GenNet
 from ops import batches_per_epoch
@@ -20,6 +21,10 @@ from run import Run, RunError, resolve_flags
 PLANE_SIDE = 33  # images along an edge of the plane's sprite
 PLANE_REACH = 2.5  # standard deviations of the prior, from the middle to an edge
 WALK_STEPS = 120  # of the walk through the training images
+UNSEEN = {  # what learning does not see -> the title of its panel
+    "occlusion": "Training images whose hidden pixels are restored",
+    "holdout": "Held-out images, reconstructed by inference alone",
+}
 WALKED = 55  # training images that the walk passes, as many as the panel shows
 
 
@@ -85,6 +90,20 @@ def make_parser() -> console.Parser:
         type=number(0, 1),
         default=0.5,
         help="share of the run, at its end, in which the learning rate falls to 0",
+    )
+    add = parser.add_argument_group("what learning does not see").add_argument
+    add(
+        "--holdout",
+        nargs="+",
+        metavar="NAME",
+        help="file names of images that are left out, and reconstructed by inference alone",
+    )
+    add(
+        "--occlude",
+        type=heldout.occlusion,
+        metavar="HOW",
+        help="hide pixels of every image, and restore them: a share at random (1%% to 99%%), or a"
+        " square at a random place, by its side (20px)",
     )
     console.add_run_flags(parser, "lion_tiger", "GenNet")
     return parser
@@ -166,7 +185,28 @@ def save_moving_pictures(run: Run, model: GenNet, walk: np.ndarray) -> None:
         run.save("training.gif", lambda file: figures.write_gif(file, panels, 400, hold=1500))
 
 
-def save_results(run: Run, model: GenNet, data: datasets.Dataset) -> dict[str, float]:
+def restore_unseen(
+    model: GenNet, learned: heldout.Part, held: heldout.Part
+) -> dict[str, heldout.Restored]:
+    """What learning did not see: "occlusion", hidden pixels, and "holdout", held-out images."""
+    restored: dict[str, heldout.Restored] = {}
+    if model.visible is None and not held.names:
+        return restored
+    pca = heldout.PCA(learned.images, learned.visible, model.z_dim)
+    mean = heldout.mean_image(learned.images, learned.visible)
+    if model.visible is not None:
+        restored["occlusion"] = heldout.Restored(learned, model.reconstruct(), pca.fitted, mean)
+    if held.names:
+        visible = None if model.visible is None else held.visible
+        restored["holdout"] = heldout.Restored(
+            held, model.infer(held.images, visible), pca.project(held.images, held.visible), mean
+        )
+    return restored
+
+
+def save_results(
+    run: Run, model: GenNet, data: heldout.Part, held: heldout.Part
+) -> dict[str, float]:
     """Write the pictures, arrays and metrics of the run as it stands; return the mean metrics."""
     reconstructions = model.reconstruct()
     samples = model.sample(64)
@@ -193,6 +233,12 @@ def save_results(run: Run, model: GenNet, data: datasets.Dataset) -> dict[str, f
             log=["Reconstruction error"],
         ),
     }
+    restored = restore_unseen(model, data, held)
+    unseen = {} if model.visible is None else {"visible": model.visible}
+    if held.names:
+        unseen |= {"holdout": held.images, "holdout_inferred": restored["holdout"].generator}
+    for name, part in restored.items():
+        pictures[f"{name}.png"] = heldout.panel(part, UNSEEN[name])
     for name, figure in pictures.items():
         run.save_figure(name, figure)
     walk = closed_walk(z[:WALKED])
@@ -206,6 +252,7 @@ def save_results(run: Run, model: GenNet, data: datasets.Dataset) -> dict[str, f
         z=z,
         walk=walk,
         loss=np.array(run.column("loss")),
+        **unseen,
     )
     mean = {
         "psnr": float(psnr.mean()),
@@ -220,8 +267,11 @@ def save_results(run: Run, model: GenNet, data: datasets.Dataset) -> dict[str, f
             "z_mean": z.mean(0).tolist(),
             "z_std": z.std(0).tolist(),
             "loss": run.column("loss")[-1],
+            **{name: heldout.errors(part) for name, part in restored.items()},
         }
     )
+    for name, part in restored.items():
+        mean |= heldout.mean_errors(name, part)
     return mean
 
 
@@ -231,9 +281,10 @@ def learn(args: argparse.Namespace) -> None:
     data = datasets.load(args.data_path / args.category, args.image_size, args.fit)
     for reason in data.skipped:
         print(f"Skipped {reason}")
-    args.batch_size = datasets.batch_size(args.batch_size, len(data.images), default=11)
+    learned, held = heldout.split(data, args.holdout, args.occlude, args.seed)
+    args.batch_size = datasets.batch_size(args.batch_size, len(learned.images), default=11)
     model = GenNet(
-        num_images=len(data.images),
+        num_images=len(learned.images),
         image_size=args.image_size,
         z_dim=args.z_dim,
         batch_size=args.batch_size,
@@ -248,24 +299,25 @@ def learn(args: argparse.Namespace) -> None:
         beta1=args.beta1,
         decay=args.decay,
         seed=args.seed,
+        visible=learned.visible if args.occlude else None,
     )
     model.build_model(config)
     args.delta, args.sample_steps = model.step_size, model.num_steps
-    total = args.num_epochs * batches_per_epoch(len(data.images), args.batch_size)
+    total = args.num_epochs * batches_per_epoch(len(learned.images), args.batch_size)
     run = Run(args, model.saver, model.session)
     print(
-        f"GenNet: {len(data.images)} images of {args.category} at {args.image_size} x"
+        f"GenNet: {len(learned.images)} images of {args.category} at {args.image_size} x"
         f" {args.image_size}, {console.describe_device(config)},"
         f" generator of {model.num_parameters / 1e6:.1f} million parameters,"
         f" {args.sampler} x {args.sample_steps}"
     )
-    for record in run.follow(model.train(data.images, args.num_epochs), total):
+    for record in run.follow(model.train(learned.images, args.num_epochs), total):
         if record["iteration"] % args.log_step == 0:
-            panel = reconstruction_panel(data.images[:11], model.generate(model.latents()[:11]))
+            panel = reconstruction_panel(learned.images[:11], model.generate(model.latents()[:11]))
             run.save_figure(f"progress/{int(record['iteration']):06d}.png", panel)
             run.save_checkpoint()
     run.save_checkpoint()
-    mean = save_results(run, model, data)
+    mean = save_results(run, model, learned, held)
     run.report(mean, total)
 
 
