@@ -439,9 +439,9 @@ class GenNet:
             feed[self._visible] = visible[None]
         # At the first sigma the whole image weighs about as much as one number: z is still free.
         first = max(math.sqrt(image.size), self.sigma)
-        levels = 1 + math.ceil(2 * math.log2(first / self.sigma))
-        precision, nearest, least = 0.0, image, math.inf
-        error, _ = self.session.run(self._drawn, {**feed, self._z: z})
+        levels = 1 + math.ceil(math.log2(first / self.sigma))  # sigma halves
+        precision, least = 0.0, math.inf
+        error, nearest = self.session.run(self._drawn, {**feed, self._z: z})
         for level, sigma in enumerate(np.geomspace(first, self.sigma, levels)):
             gain = sigma**-2 - precision
             precision += gain

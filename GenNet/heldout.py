@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 import datasets
 import figures
 
-MAX_ROUNDS = 2000  # of imputing hidden pixels
+MAX_ROUNDS = 500  # of imputing hidden pixels
 TOLERANCE = 1e-3  # grey levels: root mean square change of the hidden pixels at which it ends
 SHOWN = 33  # images in a panel, and
 COLUMNS = 11  # in a row of it
@@ -163,14 +163,15 @@ class PCA:
         data = np.where(seen, known, start.reshape(known.shape))
         for _ in range(MAX_ROUNDS):
             self.mean = data.mean(0)
-            u, s, v = np.linalg.svd(data - self.mean, full_matrices=False)
-            d = min(num_components, len(s))
-            self.components = v[:d]
-            fitted = self.mean + u[:, :d] * s[:d] @ v[:d]
+            centred = data - self.mean
+            # N images are far fewer than their D numbers: the N x N matrix has the same axes.
+            axes = np.linalg.eigh(centred @ centred.T)[1][:, ::-1][:, :num_components]  # [N, d]
+            fitted = self.mean + axes @ (axes.T @ centred)
             change = (fitted - data)[~seen]
             data = np.where(seen, known, fitted)
             if not change.size or np.sqrt(np.mean(change**2)) < TOLERANCE:
                 break
+        self.components = np.linalg.svd(axes.T @ centred, full_matrices=False)[2]
         self.fitted = fitted.reshape(images.shape)
 
     def project(self, images: np.ndarray, visible: np.ndarray) -> np.ndarray:
