@@ -58,6 +58,7 @@ class GenNet:
         decay: float = 0.5,
         width: int = 64,
         seed: int = 0,
+        smooth: bool = False,
         visible: np.ndarray | None = None,
     ) -> None:
         """Describe the model; `build_model` builds it.
@@ -81,6 +82,8 @@ class GenNet:
             decay: share of the run, at its end, in which the learning rate falls to 0.
             width: channels of the last hidden layer; each layer above has twice as many.
             seed: of every random number.
+            smooth: smooth the kernels of the network.  One with free kernels learns the visible
+                pixels of a few images by heart and leaves noise at the hidden ones.
             visible: which pixels of each training image are seen, [N, S, S, 1]; by default all.
 
         Raises:
@@ -106,6 +109,7 @@ class GenNet:
         self.decay = decay
         self.width = width
         self.seed = seed
+        self.smooth = smooth
         self.visible = visible
         # The template makes the variables at its first call and shares them ever after.
         self._network = tf.make_template("generator", self._layers)
@@ -125,10 +129,13 @@ class GenNet:
         stddev = math.sqrt(2 / self.z_dim)
         x = dense(z, base * base * 8 * width, "project", stddev, bias_stddev=0.3 * stddev)
         x = tf.reshape(leaky_relu(x), [-1, base, base, 8 * width])  # [B, 4, 4, 512]
+        taps = 9 if self.smooth else 25  # free numbers in a kernel
         for channels in (4 * width, 2 * width, width):  # [B, 8, 8, 256] ... [B, 32, 32, 64]
-            stddev = math.sqrt(2 / (25 / 4 * x.shape[3]))
-            x = leaky_relu(conv2d_transpose(x, channels, 5, 2, f"deconv_{channels}", stddev))
-        x = conv2d_transpose(x, 3, 5, 2, "image", math.sqrt(2 / (25 / 4 * width)))
+            stddev = math.sqrt(2 / (taps / 4 * x.shape[3]))
+            name = f"deconv_{channels}"
+            x = leaky_relu(conv2d_transpose(x, channels, 5, 2, name, stddev, self.smooth))
+        stddev = math.sqrt(2 / (taps / 4 * width))
+        x = conv2d_transpose(x, 3, 5, 2, "image", stddev, self.smooth)
         return tf.nn.tanh(x)  # [B, 64, 64, 3]
 
     # Log density

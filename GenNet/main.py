@@ -105,6 +105,12 @@ def make_parser() -> console.Parser:
         help="hide pixels of every image, and restore them: a share at random (1%% to 99%%), or a"
         " square at a random place, by its side (20px)",
     )
+    add(
+        "--smooth",
+        action=argparse.BooleanOptionalAction,
+        help="smooth the kernels of the network, so that a pixel is like its neighbours unless"
+        " learning tells them apart (default: with --occlude only)",
+    )
     console.add_run_flags(parser, "lion_tiger", "GenNet")
     return parser
 
@@ -282,6 +288,8 @@ def learn(args: argparse.Namespace) -> None:
     for reason in data.skipped:
         print(f"Skipped {reason}")
     learned, held = heldout.split(data, args.holdout, args.occlude, args.seed)
+    if args.smooth is None:
+        args.smooth = args.occlude is not None
     args.batch_size = datasets.batch_size(args.batch_size, len(learned.images), default=11)
     model = GenNet(
         num_images=len(learned.images),
@@ -299,6 +307,7 @@ def learn(args: argparse.Namespace) -> None:
         beta1=args.beta1,
         decay=args.decay,
         seed=args.seed,
+        smooth=args.smooth,
         visible=learned.visible if args.occlude else None,
     )
     model.build_model(config)

@@ -10,7 +10,6 @@ from conftest import flags, results, save_image
 from PIL import Image
 from test_command_lines import assert_same_results, fails
 
-import GenNet as model_file
 import heldout
 from GenNet import GenNet
 
@@ -24,7 +23,7 @@ OTHER = np.where(VISIBLE, IMAGES, 255 - IMAGES)  # other hidden pixels
 @pytest.fixture
 def few_chains(monkeypatch):
     """Command lines are not judged by how well they infer."""
-    monkeypatch.setattr(model_file, "NUM_CHAINS", 4)
+    monkeypatch.setattr("GenNet.NUM_CHAINS", 4)
 
 
 def gennet(**options):
@@ -129,7 +128,15 @@ def test_hidden_pixels_and_new_images_are_restored_better_than_by_the_mean_image
     learned, new = images[:8], images[8:]
     visible = heldout.visible_pixels("50%", 9, SIDE, 0)
     model = built(
-        gennet(num_images=8, width=8, visible=visible[:8], sigma_steps=20, g_lr=0.005, num_steps=3)
+        gennet(
+            num_images=8,
+            width=8,
+            smooth=True,
+            visible=visible[:8],
+            sigma_steps=20,
+            g_lr=0.005,
+            num_steps=3,
+        )
     )
     list(model.train(learned, 80))
     mean = heldout.mean_image(learned, visible[:8])
@@ -139,6 +146,14 @@ def test_hidden_pixels_and_new_images_are_restored_better_than_by_the_mean_image
     ):
         errors = heldout.errors(heldout.Restored(part, restored, restored, mean))
         assert errors["generator"]["rms"] < 0.5 * errors["mean_image"]["rms"]
+
+
+def test_smooth_kernels_make_neighbouring_pixels_alike():
+    roughness = []
+    for smooth in (False, True):
+        images = built(gennet(image_size=64, smooth=smooth)).generate(RNG.normal(size=(20, 2)))
+        roughness.append((np.diff(images, axis=2) ** 2).mean() / images.var(axis=(1, 2)).mean())
+    assert roughness[1] < 0.3 * roughness[0]
 
 
 # Baselines and errors
@@ -251,11 +266,3 @@ def test_mistakes_get_one_sentence(pictures, tmp_path, mains, capsys, more, says
     out = tmp_path / "out"
     assert says in fails(capsys, mains["GenNet"].main, flags("GenNet", pictures, out, *more))
     assert not out.exists()
-
-
-def test_without_the_flags_nothing_of_them_is_written(pictures, tmp_path, mains):
-    mains["GenNet"].main(flags("GenNet", pictures, tmp_path))
-    folder = tmp_path / "cats"
-    assert not {"holdout", "occlusion"} & set(json.loads((folder / "metrics.json").read_text()))
-    assert not {"holdout", "visible"} & set(results(folder))
-    assert not [*folder.glob("holdout*"), *folder.glob("occlusion*")]
