@@ -139,7 +139,7 @@ class PCA:
     """Principal components of images some of whose pixels are hidden.
 
     Hidden pixels start as the mean image; a rank-d approximation of all images gives better ones,
-    until they change no more: the EM algorithm of Roweis (1998) in its noiseless limit, whose
+    until they change no more: the EM algorithm of Roweis (1997) in its noiseless limit, whose
     result is the least-squares fit of mean and components to the visible pixels.  With nothing
     hidden, it is the singular value decomposition.
 

@@ -21,11 +21,11 @@ from run import Run, RunError, resolve_flags
 PLANE_SIDE = 33  # images along an edge of the plane's sprite
 PLANE_REACH = 2.5  # standard deviations of the prior, from the middle to an edge
 WALK_STEPS = 120  # of the walk through the training images
-UNSEEN = {  # what learning does not see -> the title of its panel
-    "occlusion": "Training images whose hidden pixels are restored",
-    "holdout": "Held-out images, reconstructed by inference alone",
-}
 WALKED = 55  # training images that the walk passes, as many as the panel shows
+UNSEEN = {  # what learning does not see -> its name on the console, the title of its panel
+    "occlusion": ("hidden", "Training images whose hidden pixels are restored"),
+    "holdout": ("holdout", "Held-out images, reconstructed by inference alone"),
+}
 
 
 def make_parser() -> console.Parser:
@@ -244,7 +244,7 @@ def save_results(
     if held.names:
         unseen |= {"holdout": held.images, "holdout_inferred": restored["holdout"].generator}
     for name, part in restored.items():
-        pictures[f"{name}.png"] = heldout.panel(part, UNSEEN[name])
+        pictures[f"{name}.png"] = heldout.panel(part, UNSEEN[name][1])
     for name, figure in pictures.items():
         run.save_figure(name, figure)
     walk = closed_walk(z[:WALKED])
@@ -277,7 +277,7 @@ def save_results(
         }
     )
     for name, part in restored.items():
-        mean |= heldout.mean_errors(name, part)
+        mean |= heldout.mean_errors(UNSEEN[name][0], part)
     return mean
 
 

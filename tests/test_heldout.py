@@ -230,13 +230,16 @@ def test_what_is_hidden_and_held_out_is_reported_and_goes_on_to_the_same_bits(
     printed = capsys.readouterr().out
     whole, killed = tmp_path / "whole" / "cats", tmp_path / "killed" / "cats"
     metrics = json.loads((whole / "metrics.json").read_text())
-    for kind, names in (("occlusion", {"1.png"}), ("holdout", {"0.png", "2.png"})):
+    for kind, line, names in (
+        ("occlusion", "hidden", {"1.png"}),
+        ("holdout", "holdout", {"0.png", "2.png"}),
+    ):
         Image.open(whole / f"{kind}.png").load()
         assert set(metrics[kind]["by_image"]) == names
         for errors in (metrics[kind], *metrics[kind]["by_image"].values()):
             for way in ("generator", "pca", "mean_image"):
                 assert set(errors[way]) == {"psnr", "mae", "rms"}
-        assert f"{kind} mae, mean image" in printed
+        assert f"{line} mae, mean image" in printed
     shutil.copytree(whole, killed)
     state = killed / "checkpoints" / "checkpoint"
     state.write_text('model_checkpoint_path: "model-2"\nall_model_checkpoint_paths: "model-2"\n')
