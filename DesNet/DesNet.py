@@ -61,7 +61,7 @@ MAX_OUT_OF_RANGE = 0.5  # share of pixels outside [0, 255]
 MAX_DRIFT = 45.0  # mean (delta^2 / 2) |d log p / dY| along the chains, in grey levels a step
 
 ANNEALED = 0.6  # share of the run, at its start, in which the noise on the images shrinks
-LAG = 1.0  # nats in every dimension: learning waits for chains whose energy lags behind by more
+LAG = 0.3  # nats in every dimension: learning waits for chains whose energy lags behind by more
 AVERAGED = 50  # iterations that the running autocorrelation of d(t) looks back
 GROUP = 64  # chains that are run together outside of learning
 MAX_ROLL_BACKS = 20  # in a row, without one good iteration between them

@@ -27,10 +27,12 @@ SAMPLERS = {
     "hmc": {"step_size": 0.02, "num_steps": 3},
 }
 
+NUM_CHAINS = 32  # that infer an image which was not learned
+
 Record = dict[str, float]
 
 CHAINS = 4  # an image, where the posterior is drawn from
-PIECE = 25  # draws of a `session.run`
+PIECE = 50  # draws of a `session.run`
 
 
 class Draws(NamedTuple):
@@ -70,6 +72,8 @@ class GenNet:
         decay: float = 0.5,
         width: int = 64,
         seed: int = 0,
+        smooth: bool = False,
+        visible: np.ndarray | None = None,
     ) -> None:
         """Describe the model; `build_model` builds it.
 
@@ -93,6 +97,9 @@ class GenNet:
             decay: share of the run, at its end, in which the learning rate falls to 0.
             width: channels of the last hidden layer; each layer above has twice as many.
             seed: of every random number.
+            smooth: smooth the kernels of the network.  One with free kernels learns the visible
+                pixels of a few images by heart and leaves noise at the hidden ones.
+            visible: which pixels of each training image are seen, [N, S, S, 1]; by default all.
 
         Raises:
             ValueError: a value is out of its range.
@@ -118,6 +125,8 @@ class GenNet:
         self.decay = decay
         self.width = width
         self.seed = seed
+        self.smooth = smooth
+        self.visible = visible
         # The template makes the variables at its first call and shares them ever after.
         self._network = tf.make_template("generator", self._layers)
 
@@ -136,38 +145,72 @@ class GenNet:
         stddev = math.sqrt(2 / self.z_dim)
         x = dense(z, base * base * 8 * width, "project", stddev, bias_stddev=0.3 * stddev)
         x = tf.reshape(leaky_relu(x), [-1, base, base, 8 * width])  # [B, 4, 4, 512]
+        taps = 9 if self.smooth else 25  # free numbers in a kernel
         for channels in (4 * width, 2 * width, width):  # [B, 8, 8, 256] ... [B, 32, 32, 64]
-            stddev = math.sqrt(2 / (25 / 4 * x.shape[3]))
-            x = leaky_relu(conv2d_transpose(x, channels, 5, 2, f"deconv_{channels}", stddev))
-        x = conv2d_transpose(x, 3, 5, 2, "image", math.sqrt(2 / (25 / 4 * width)))
+            stddev = math.sqrt(2 / (taps / 4 * x.shape[3]))
+            name = f"deconv_{channels}"
+            x = leaky_relu(conv2d_transpose(x, channels, 5, 2, name, stddev, self.smooth))
+        stddev = math.sqrt(2 / (taps / 4 * width))
+        x = conv2d_transpose(x, 3, 5, 2, "image", stddev, self.smooth)
         return tf.nn.tanh(x)  # [B, 64, 64, 3]
 
     # Log density
 
-    def log_prob(self, z: tf.Tensor, images: tf.Tensor, sigma: tf.Tensor | float) -> tf.Tensor:
+    def squared_error(
+        self, z: tf.Tensor, images: tf.Tensor, visible: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """||Y - f(Z)||^2, a sum over the visible pixels and all channels, one number an image.
+
+        Args:
+            z: [B, d].
+            images: [B, S, S, 3] in [-1, 1].
+            visible: [B, S, S, 1], 1 where a pixel is seen and 0 where it is hidden; by default all
+                are seen.
+
+        Returns:
+            [B].
+        """
+        residual = images - self.generator(z)
+        if visible is not None:
+            residual *= visible
+        return tf.reduce_sum(tf.square(residual), [1, 2, 3])
+
+    def log_prob(
+        self,
+        z: tf.Tensor,
+        images: tf.Tensor,
+        sigma: tf.Tensor | float,
+        visible: tf.Tensor | None = None,
+    ) -> tf.Tensor:
         """Log p(Y, Z) = -||Y - f(Z)||^2 / (2 sigma^2) - ||Z||^2 / 2, up to a constant.
 
         A sum over pixels and channels, one number for each image: an average would divide the
-        likelihood by what it averages over, and turn inference off.
+        likelihood by what it averages over, and turn inference off.  Hidden pixels are integrated
+        out, which leaves the sum over the visible ones.
 
         Args:
             z: [B, d].
             images: [B, S, S, 3] in [-1, 1].
             sigma: standard deviation of the noise.
+            visible: [B, S, S, 1], as for `squared_error`.
 
         Returns:
             [B].
         """
-        error = tf.reduce_sum(tf.square(images - self.generator(z)), [1, 2, 3])
+        error = self.squared_error(z, images, visible)
         return -error / (2 * sigma**2) - tf.reduce_sum(tf.square(z), 1) / 2
 
-    def log_prob_and_metric(
-        self, z: tf.Tensor, images: tf.Tensor, sigma: tf.Tensor | float
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Log p [B], its score [B, d] and the Gauss-Newton metric G = I + J^T J / sigma^2.
+    def jacobian(
+        self, z: tf.Tensor, visible: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The visible outputs f(z) [B, D] and J = df/dz [B, d, D].
 
         J comes from d forward differences, all in one batched forward pass: for a small d that is
         far cheaper than a pass backward.
+
+        Args:
+            z: [B, d].
+            visible: [B, S, S, 1], as for `squared_error`.
         """
         d, step = self.z_dim, 1e-2
         shifts = step * tf.concat(
@@ -175,15 +218,48 @@ class GenNet:
         )  # [d + 1, 1, d]
         outputs = self.generator(tf.reshape(z + shifts, [-1, d]))
         outputs = tf.reshape(outputs, [d + 1, -1, self.image_size**2 * 3])  # [d + 1, B, D]
-        residual = tf.reshape(images, [-1, self.image_size**2 * 3]) - outputs[0]  # [B, D]
-        jacobian = tf.transpose((outputs[1:] - outputs[0]) / step, [1, 0, 2])  # [B, d, D]
+        outputs = self._masked(outputs, visible)
+        return outputs[0], tf.transpose((outputs[1:] - outputs[0]) / step, [1, 0, 2])
+
+    def _masked(self, values: tf.Tensor, visible: tf.Tensor | None) -> tf.Tensor:
+        """Values [..., B, D] of pixels and channels, 0 where they are hidden."""
+        if visible is None:
+            return values
+        seen = tf.tile(visible, [1, 1, 1, 3])  # [B, S, S, 3]
+        return values * tf.reshape(seen, [-1, self.image_size**2 * 3])
+
+    def log_prob_and_metric(
+        self,
+        z: tf.Tensor,
+        images: tf.Tensor,
+        sigma: tf.Tensor | float,
+        visible: tf.Tensor | None = None,
+        jacobian: tf.Tensor | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Log p [B], its score [B, d] and the Gauss-Newton metric G = I + J^T J / sigma^2.
+
+        Args:
+            z: [B, d].
+            images: [B, S, S, 3] in [-1, 1].
+            sigma: standard deviation of the noise.
+            visible: [B, S, S, 1], as for `squared_error`.
+            jacobian: J [B, d, D] to take for that at z; it costs d passes less.
+        """
+        if jacobian is None:
+            outputs, jacobian = self.jacobian(z, visible)
+        else:
+            outputs = tf.reshape(self.generator(z), [-1, self.image_size**2 * 3])
+            outputs = self._masked(outputs, visible)
+        images = self._masked(tf.reshape(images, [-1, self.image_size**2 * 3]), visible)
+        residual = images - outputs  # [B, D]
         log_prob = (
             -tf.reduce_sum(tf.square(residual), 1) / (2 * sigma**2)
             - tf.reduce_sum(tf.square(z), 1) / 2
         )
         score = tf.linalg.matvec(jacobian, residual) / sigma**2 - z
         metric = (
-            tf.eye(d, dtype=z.dtype) + tf.matmul(jacobian, jacobian, transpose_b=True) / sigma**2
+            tf.eye(self.z_dim, dtype=z.dtype)
+            + tf.matmul(jacobian, jacobian, transpose_b=True) / sigma**2
         )
         return log_prob, score, metric
 
@@ -196,9 +272,11 @@ class GenNet:
         sigma: tf.Tensor | float,
         step_size: tf.Tensor | float,
         key: tf.Tensor,
+        visible: tf.Tensor | None = None,
         num_steps: tf.Tensor | int | None = None,
         first_step: tf.Tensor | int = 0,
         keep_path: bool = False,
+        reference: tf.Tensor | None = None,
     ) -> samplers.Chains:
         """Run the chains of p(Z | Y) on from z by the chosen sampler.
 
@@ -208,26 +286,26 @@ class GenNet:
             sigma: standard deviation of the noise.
             step_size: delta, scalar or [B].
             key: int32 [2].
+            visible: [B, S, S, 1], as for `squared_error`.
             num_steps: length of the chains; by default that of an iteration.
             first_step: number of the first step, for chains that go on.
             keep_path: return every position of the chains too.
+            reference: [B, d], where the preconditioned sampler takes its J; by default anew at
+                every step.  The test keeps the law exact, and a step costs d passes less.
         """
-        choices: dict[str, tuple[Callable, Callable]] = {
-            "preconditioned": (samplers.preconditioned_langevin, self.log_prob_and_metric),
-            "langevin": (samplers.langevin, self.log_prob),
-            "mala": (samplers.mala, self.log_prob),
-            "hmc": (partial(samplers.hmc, num_leapfrog=self.num_leapfrog), self.log_prob),
+        steps = self.num_steps if num_steps is None else num_steps
+        rest = (z, step_size, steps, key, first_step, keep_path)
+        if self.sampler == "preconditioned":
+            jacobian = None if reference is None else self.jacobian(reference, visible)[1]
+            return samplers.preconditioned_langevin(
+                lambda z: self.log_prob_and_metric(z, images, sigma, visible, jacobian), *rest
+            )
+        sample: dict[str, Callable] = {
+            "langevin": samplers.langevin,
+            "mala": samplers.mala,
+            "hmc": partial(samplers.hmc, num_leapfrog=self.num_leapfrog),
         }
-        sample, density = choices[self.sampler]
-        return sample(
-            lambda z: density(z, images, sigma),
-            z,
-            step_size,
-            self.num_steps if num_steps is None else num_steps,
-            key,
-            first_step,
-            keep_path,
-        )
+        return sample[self.sampler](lambda z: self.log_prob(z, images, sigma, visible), *rest)
 
     def _reduce_prior(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Operation]:
         """Parameter-expanded EM (Liu, Rubin and Wu, 1998): z [N, d] moved to a N(0, I) gauge.
@@ -253,7 +331,11 @@ class GenNet:
     # Learning
 
     def reconstruction_loss(
-        self, z: tf.Tensor, images: tf.Tensor, sigma: tf.Tensor | float
+        self,
+        z: tf.Tensor,
+        images: tf.Tensor,
+        sigma: tf.Tensor | float,
+        visible: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """(1/n) sum_i ||Y_i - f(Z_i)||^2 / (2 sigma^2), a scalar.
 
@@ -264,9 +346,9 @@ class GenNet:
             z: [B, d].
             images: [B, S, S, 3] in [-1, 1].
             sigma: standard deviation of the noise.
+            visible: [B, S, S, 1], as for `squared_error`.
         """
-        error = tf.reduce_sum(tf.square(images - self.generator(z)), [1, 2, 3])  # [B]
-        return tf.reduce_mean(error) / (2 * sigma**2)
+        return tf.reduce_mean(self.squared_error(z, images, visible)) / (2 * sigma**2)
 
     def build_model(self, config: tf.ConfigProto | None = None) -> None:
         """Build the graph, initialise the variables and open the session.
@@ -278,6 +360,7 @@ class GenNet:
             tf.set_random_seed(self.seed)
             self._build_iteration()
             self._build_drawing()
+            self._build_inference()
             self.saver = tf.train.Saver(max_to_keep=2, save_relative_paths=True)
             self.session = tf.Session(graph=graph, config=config)
             self.session.run(tf.global_variables_initializer())
@@ -288,6 +371,9 @@ class GenNet:
         side = self.image_size
         self._iteration = tf.train.get_or_create_global_step()
         self._images = tf.placeholder(tf.float32, [None, side, side, 3], "images")
+        self._visible = None
+        if self.visible is not None:
+            self._visible = tf.placeholder(tf.float32, [None, side, side, 1], "visible")
         self._index = tf.placeholder(tf.int32, [None], "index")
         self._sigma = tf.placeholder(tf.float32, [], "sigma")
         self._rate = tf.placeholder(tf.float32, [], "learning_rate")
@@ -306,7 +392,12 @@ class GenNet:
         key = tf.stack([self.seed, tf.cast(self._iteration, tf.int32) + 2])
         step_size = tf.gather(self._step_sizes, self._index)
         chains = self.langevin_dynamics(
-            tf.gather(self._chains, self._index), images, self._sigma, step_size, key
+            tf.gather(self._chains, self._index),
+            images,
+            self._sigma,
+            step_size,
+            key,
+            self._visible,
         )
         if self.sampler in samplers.TARGET_ACCEPTANCE:
             target = samplers.TARGET_ACCEPTANCE[self.sampler]
@@ -323,7 +414,9 @@ class GenNet:
         with tf.control_dependencies(updates):
             z = self._chains.assign(z)
         with tf.control_dependencies([z]):
-            objective = self.reconstruction_loss(tf.gather(z, self._index), images, self._sigma)
+            objective = self.reconstruction_loss(
+                tf.gather(z, self._index), images, self._sigma, self._visible
+            )
             adam = tf.train.AdamOptimizer(self._rate, self.beta1)
             gradients = adam.compute_gradients(objective, self._variables())
             learn = adam.apply_gradients(gradients, self._iteration)
@@ -344,11 +437,12 @@ class GenNet:
             }
 
     def _build_drawing(self) -> None:
-        """Chains at the learned W, whose every position is kept."""
+        """Chains at the learned W whose every position is kept, for `draw_posterior`."""
         self._step_size = tf.placeholder(tf.float32, [None], "step_size")
         self._key = tf.placeholder(tf.int32, [2], "key")
         self._first_step = tf.placeholder(tf.int32, [], "first_step")
         self._num_draws = tf.placeholder(tf.int32, [], "num_draws")
+        self._reference = tf.placeholder(tf.float32, [None, self.z_dim], "reference")
         images = self._images / 127.5 - 1
         chains = self.langevin_dynamics(
             self._z,
@@ -356,12 +450,30 @@ class GenNet:
             self.sigma,
             self._step_size,
             self._key,
+            self._visible,
             self._num_draws,
             self._first_step,
             keep_path=True,
+            reference=self._reference,
         )
         self._drawn = (chains.path, chains.acceptance_rate)
-        self._metric = self.log_prob_and_metric(self._z, images, self.sigma)[2]
+        self._metric = self.log_prob_and_metric(self._z, images, self.sigma, self._visible)[2]
+
+    def _build_inference(self) -> None:
+        """Many chains of one image, for `infer`: where they move, and what they say."""
+        self._level = tf.placeholder(tf.int32, [], "level")
+        images = self._images / 127.5 - 1  # [1, S, S, 3], one for all chains
+        key = tf.stack([self.seed, -1 - self._level])  # learning counts upward
+        chains = self.langevin_dynamics(
+            self._z, images, self._sigma, self._step_size, key, visible=self._visible
+        )
+        step_size = self._step_size
+        if self.sampler in samplers.TARGET_ACCEPTANCE:
+            target = samplers.TARGET_ACCEPTANCE[self.sampler]
+            step_size = samplers.adapted_step_size(step_size, chains.acceptance_rate, target)
+        self._moved = chains.position, step_size
+        error = self.squared_error(self._z, images, self._visible)
+        self._inferred = error, tf.reduce_mean(self._generated, 0)
 
     @staticmethod
     def _variables() -> list[tf.Variable]:
@@ -396,39 +508,105 @@ class GenNet:
             sigma = self.sigma_start * (self.sigma / self.sigma_start) ** progress
             left = 1 - iteration / total
             rate = self.g_lr * min(1.0, left / self.decay if self.decay else 1.0)
-            record = self.session.run(
-                self._record,
-                {
-                    self._images: images[index],
-                    self._index: index,
-                    self._sigma: sigma,
-                    self._rate: rate,
-                },
-            )
+            feed = {
+                self._images: images[index],
+                self._index: index,
+                self._sigma: sigma,
+                self._rate: rate,
+            }
+            if self.visible is not None:
+                feed[self._visible] = self.visible[index]
+            record = self.session.run(self._record, feed)
             yield {"iteration": iteration + 1, **{k: float(v) for k, v in record.items()}}
 
+    def _infer_image(self, image: np.ndarray, visible: np.ndarray | None) -> np.ndarray:
+        """What `infer` gives for one image [S, S, 3], of which `visible` [S, S, 1] is seen.
+
+        NUM_CHAINS draws of the prior become draws of the posterior of every sigma in turn, by a
+        sequential Monte Carlo sampler (Del Moral, Doucet and Jasra, 2006): they are resampled by
+        what the smaller sigma changes in their likelihood, and moved by the sampler of the model.
+        """
+        rng = np.random.default_rng([self.seed, 0, 2])
+        z = rng.normal(size=(NUM_CHAINS, self.z_dim))
+        step_size = np.full(NUM_CHAINS, self.step_size)
+        feed = {self._images: image[None]}
+        if visible is not None:
+            feed[self._visible] = visible[None]
+        # At the first sigma the whole image weighs about as much as one number: z is still free.
+        first = max(math.sqrt(image.size), self.sigma)
+        levels = 1 + math.ceil(math.log2(first / self.sigma))  # sigma halves
+        precision, least = 0.0, math.inf
+        error, nearest = self.session.run(self._inferred, {**feed, self._z: z})
+        for level, sigma in enumerate(np.geomspace(first, self.sigma, levels)):
+            gain = sigma**-2 - precision
+            precision += gain
+            share = np.cumsum(np.exp(-gain / 2 * (error - error.min())))
+            places = (np.arange(NUM_CHAINS) + rng.uniform()) / NUM_CHAINS  # systematic resampling
+            chosen = np.searchsorted(share / share[-1], places)
+            feed |= {
+                self._z: z[chosen],
+                self._step_size: step_size[chosen],
+                self._sigma: sigma,
+                self._level: level,
+            }
+            z, step_size = self.session.run(self._moved, feed)
+            error, mean = self.session.run(self._inferred, {**feed, self._z: z})
+            seen = (mean - image) ** 2 if visible is None else visible * (mean - image) ** 2
+            if seen.sum() < least:
+                nearest, least = mean, seen.sum()
+        return nearest
+
     # What users call: numpy in, numpy out
+
+    def infer(self, images: np.ndarray, visible: np.ndarray | None = None) -> np.ndarray:
+        """Reconstruct images by inference alone, W as it is: the mean of f(Z) given each image.
+
+        An image that was not learned has a residual far larger than the noise of the model, and not
+        white: its pixels are fewer observations than the likelihood counts.  So each image has a
+        sigma of its own, at least that of the model: the one whose posterior mean is nearest to
+        the visible pixels.
+
+        Args:
+            images: [n, S, S, 3] in [0, 255].
+            visible: [n, S, S, 1], which pixels are seen; for a model that learned through such.
+
+        Returns:
+            [n, S, S, 3] in [0, 255].
+        """
+        masks = [None] * len(images) if visible is None else visible
+        return np.stack([self._infer_image(*pair) for pair in zip(images, masks, strict=True)])
 
     def latents(self) -> np.ndarray:
         """The inferred z of the training images, [N, d]."""
         return self.session.run(self._chains)
 
     def metric(self, z: np.ndarray, images: np.ndarray) -> np.ndarray:
-        """The metric G = I + J^T J / sigma^2 at z [n, d] of images [n, S, S, 3]: [n, d, d]."""
-        size = self.batch_size
-        parts = [
-            self.session.run(
-                self._metric, {self._z: z[i : i + size], self._images: images[i : i + size]}
-            )
-            for i in range(0, len(z), size)
-        ]
+        """The metric G = I + J^T J / sigma^2 at z [n, d] of the first n training images: [n, d, d].
+
+        Args:
+            z: [n, d].
+            images: those images, [n, S, S, 3] in [0, 255].
+        """
+        parts = []
+        for i in range(0, len(z), self.batch_size):
+            part = slice(i, i + self.batch_size)
+            feed = {self._z: z[part], self._images: images[part]}
+            if self.visible is not None:
+                feed[self._visible] = self.visible[: len(z)][part]
+            parts.append(self.session.run(self._metric, feed))
         return np.concatenate(parts).astype(np.float64)
 
     @property
-    def passes_per_step(self) -> int:
-        """Passes through the network, forward or backward, that a step of one chain takes."""
-        passes = {"preconditioned": self.z_dim + 1, "hmc": 2 * self.num_leapfrog}
-        return passes.get(self.sampler, 2)
+    def passes_per_draw(self) -> float:
+        """Passes through the network, forward or backward, that a draw of `draw_posterior` takes.
+
+        The preconditioned sampler takes one, and d + 1 for the J of every PIECE draws.
+        """
+        passes = {
+            "preconditioned": 1 + (self.z_dim + 1) / PIECE,
+            "hmc": 2.0 * self.num_leapfrog,
+        }
+        return passes.get(self.sampler, 2.0)
 
     def draw_posterior(
         self,
@@ -442,7 +620,9 @@ class GenNet:
         They start overdispersed, at Z_i + 2 G^(-1/2) U with U ~ N(0, I): two posterior standard
         deviations around the inferred Z_i.  In the warm-up, which is dropped, every chain of MALA
         and HMC adapts its step size (Robbins-Monro, averaged over the second half; Polyak and
-        Juditsky, 1992).  It then stays fixed, so that the draws have the sampler's law.
+        Juditsky, 1992).  It then stays fixed, so that the draws have the sampler's law.  The
+        preconditioned sampler takes J at Z_i throughout: a posterior is so narrow that it hardly
+        changes there.
 
         Args:
             images: [n, S, S, 3] in [0, 255], the first n training images.
@@ -464,7 +644,7 @@ class GenNet:
         # As many chains at once as images in a batch: drawing needs no more memory than learning.
         index = np.arange(len(start))
         parts = [
-            self._draw(part, images, start, step_size, num_draws, num_warm_up, advance)
+            self._draw(part, images, inferred, start, step_size, num_draws, num_warm_up, advance)
             for part in np.split(index, index[self.batch_size :: self.batch_size])
         ]
         z, step_size, rate = (np.concatenate(values) for values in zip(*parts, strict=True))
@@ -475,6 +655,7 @@ class GenNet:
         self,
         chains: np.ndarray,
         images: np.ndarray,
+        inferred: np.ndarray,
         start: np.ndarray,
         step_size: np.ndarray,
         num_draws: int,
@@ -484,10 +665,14 @@ class GenNet:
         """Positions [B, draws, d], step sizes and acceptance rates [B] of some of the chains."""
         z, step_size, images = start[chains], step_size[chains], images[chains // CHAINS]
         key = [self.seed, -1 - chains[0]]  # learning counts its iterations upward
+        fixed = {self._images: images, self._key: key, self._reference: inferred[chains // CHAINS]}
+        if self.visible is not None:
+            fixed[self._visible] = self.visible[chains // CHAINS]
 
         def run(first_step: int, num_steps: int) -> tuple[np.ndarray, np.ndarray]:
             feed = {
-                **{self._z: z, self._images: images, self._step_size: step_size, self._key: key},
+                **fixed,
+                **{self._z: z, self._step_size: step_size},
                 **{self._first_step: first_step, self._num_draws: num_steps},
             }
             path, rate = self.session.run(self._drawn, feed)

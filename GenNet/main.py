@@ -14,6 +14,7 @@ import console
 import datasets
 import diagnostics
 import figures
+import heldout
 import metrics
 from GenNet import CHAINS, SAMPLERS, GenNet
 from ops import batches_per_epoch
@@ -24,6 +25,10 @@ PLANE_REACH = 2.5  # standard deviations of the prior, from the middle to an edg
 WALK_STEPS = 120  # of the walk through the training images
 DIAGNOSED = 55  # training images whose posterior is drawn from at the end
 WALKED = 55  # training images that the walk passes, as many as the panel shows
+UNSEEN = {  # what learning does not see -> its name on the console, the title of its panel
+    "occlusion": ("hidden", "Training images whose hidden pixels are restored"),
+    "holdout": ("holdout", "Held-out images, reconstructed by inference alone"),
+}
 
 
 def make_parser() -> console.Parser:
@@ -88,6 +93,26 @@ def make_parser() -> console.Parser:
         type=number(0, 1),
         default=0.5,
         help="share of the run, at its end, in which the learning rate falls to 0",
+    )
+    add = parser.add_argument_group("what learning does not see").add_argument
+    add(
+        "--holdout",
+        nargs="+",
+        metavar="NAME",
+        help="file names of images that are left out, and reconstructed by inference alone",
+    )
+    add(
+        "--occlude",
+        type=heldout.occlusion,
+        metavar="HOW",
+        help="hide pixels of every image, and restore them: a share at random (1%% to 99%%), or a"
+        " square at a random place, by its side (20px)",
+    )
+    add(
+        "--smooth",
+        action=argparse.BooleanOptionalAction,
+        help="smooth the kernels of the network, so that a pixel is like its neighbours unless"
+        " learning tells them apart (default: with --occlude only)",
     )
     console.add_run_flags(parser, "lion_tiger", "GenNet")
     return parser
@@ -169,7 +194,7 @@ def save_moving_pictures(run: Run, model: GenNet, walk: np.ndarray) -> None:
         run.save("training.gif", lambda file: figures.write_gif(file, panels, 400, hold=1500))
 
 
-def posterior_chains(model: GenNet, data: datasets.Dataset) -> dict:
+def posterior_chains(model: GenNet, data: heldout.Part) -> dict:
     """How well chains of the run's own sampler draw from p(Z | Y; W), CHAINS of them an image.
 
     They take as many steps as 12 iterations of inference do, within bounds, which is a small part
@@ -194,7 +219,7 @@ def posterior_chains(model: GenNet, data: datasets.Dataset) -> dict:
         "effective_sample_size": number(size.min()),
         "effective_sample_size_by_image": dict(zip(names, map(number, size), strict=True)),
         "effective_sample_size_per_evaluation": number(
-            size.mean() / (CHAINS * num_draws * model.passes_per_step)
+            size.mean() / (CHAINS * num_draws * model.passes_per_draw)
         ),
         "acceptance_rate": number(draws.acceptance_rate.mean()),
     }
@@ -220,7 +245,28 @@ def diagnostic_charts(run: Run) -> Figure:
     )
 
 
-def save_results(run: Run, model: GenNet, data: datasets.Dataset) -> dict[str, float]:
+def restore_unseen(
+    model: GenNet, learned: heldout.Part, held: heldout.Part
+) -> dict[str, heldout.Restored]:
+    """What learning did not see: "occlusion", hidden pixels, and "holdout", held-out images."""
+    restored: dict[str, heldout.Restored] = {}
+    if model.visible is None and not held.names:
+        return restored
+    pca = heldout.PCA(learned.images, learned.visible, model.z_dim)
+    mean = heldout.mean_image(learned.images, learned.visible)
+    if model.visible is not None:
+        restored["occlusion"] = heldout.Restored(learned, model.reconstruct(), pca.fitted, mean)
+    if held.names:
+        visible = None if model.visible is None else held.visible
+        restored["holdout"] = heldout.Restored(
+            held, model.infer(held.images, visible), pca.project(held.images, held.visible), mean
+        )
+    return restored
+
+
+def save_results(
+    run: Run, model: GenNet, data: heldout.Part, held: heldout.Part
+) -> dict[str, float]:
     """Write the pictures, arrays and metrics of the run as it stands; return the mean metrics."""
     reconstructions = model.reconstruct()
     samples = model.sample(64)
@@ -248,6 +294,12 @@ def save_results(run: Run, model: GenNet, data: datasets.Dataset) -> dict[str, f
         ),
         "diagnostics.png": diagnostic_charts(run),
     }
+    restored = restore_unseen(model, data, held)
+    unseen = {} if model.visible is None else {"visible": model.visible}
+    if held.names:
+        unseen |= {"holdout": held.images, "holdout_inferred": restored["holdout"].generator}
+    for name, part in restored.items():
+        pictures[f"{name}.png"] = heldout.panel(part, UNSEEN[name][1])
     for name, figure in pictures.items():
         run.save_figure(name, figure)
     walk = closed_walk(z[:WALKED])
@@ -261,6 +313,7 @@ def save_results(run: Run, model: GenNet, data: datasets.Dataset) -> dict[str, f
         z=z,
         walk=walk,
         loss=np.array(run.column("loss")),
+        **unseen,
     )
     mean = {
         "psnr": float(psnr.mean()),
@@ -276,8 +329,11 @@ def save_results(run: Run, model: GenNet, data: datasets.Dataset) -> dict[str, f
             "z_std": z.std(0).tolist(),
             "loss": run.column("loss")[-1],
             **posterior_chains(model, data),
+            **{name: heldout.errors(part) for name, part in restored.items()},
         }
     )
+    for name, part in restored.items():
+        mean |= heldout.mean_errors(UNSEEN[name][0], part)
     return mean
 
 
@@ -287,9 +343,12 @@ def learn(args: argparse.Namespace) -> None:
     data = datasets.load(args.data_path / args.category, args.image_size, args.fit)
     for reason in data.skipped:
         print(f"Skipped {reason}")
-    args.batch_size = datasets.batch_size(args.batch_size, len(data.images), default=11)
+    learned, held = heldout.split(data, args.holdout, args.occlude, args.seed)
+    if args.smooth is None:
+        args.smooth = args.occlude is not None
+    args.batch_size = datasets.batch_size(args.batch_size, len(learned.images), default=11)
     model = GenNet(
-        num_images=len(data.images),
+        num_images=len(learned.images),
         image_size=args.image_size,
         z_dim=args.z_dim,
         batch_size=args.batch_size,
@@ -304,24 +363,26 @@ def learn(args: argparse.Namespace) -> None:
         beta1=args.beta1,
         decay=args.decay,
         seed=args.seed,
+        smooth=args.smooth,
+        visible=learned.visible if args.occlude else None,
     )
     model.build_model(config)
     args.delta, args.sample_steps = model.step_size, model.num_steps
-    total = args.num_epochs * batches_per_epoch(len(data.images), args.batch_size)
+    total = args.num_epochs * batches_per_epoch(len(learned.images), args.batch_size)
     run = Run(args, model.saver, model.session)
     print(
-        f"GenNet: {len(data.images)} images of {args.category} at {args.image_size} x"
+        f"GenNet: {len(learned.images)} images of {args.category} at {args.image_size} x"
         f" {args.image_size}, {console.describe_device(config)},"
         f" generator of {model.num_parameters / 1e6:.1f} million parameters,"
         f" {args.sampler} x {args.sample_steps}"
     )
-    for record in run.follow(model.train(data.images, args.num_epochs), total):
+    for record in run.follow(model.train(learned.images, args.num_epochs), total):
         if record["iteration"] % args.log_step == 0:
-            panel = reconstruction_panel(data.images[:11], model.generate(model.latents()[:11]))
+            panel = reconstruction_panel(learned.images[:11], model.generate(model.latents()[:11]))
             run.save_figure(f"progress/{int(record['iteration']):06d}.png", panel)
             run.save_checkpoint()
     run.save_checkpoint()
-    mean = save_results(run, model, data)
+    mean = save_results(run, model, learned, held)
     run.report(mean, total)
 
 

@@ -46,13 +46,36 @@ def conv2d(
         return tf.nn.conv2d(x, weight, stride, "SAME") + _bias(channels, x)
 
 
+def _smoothed(weight: tf.Tensor) -> tf.Tensor:
+    """Kernels [k, k, ...] convolved with the binomial (1, 2, 1) / 4 both ways: [k + 2, k + 2, ...].
+
+    A transposed convolution by them has the low-pass filter in it that StyleGAN puts after each
+    (Karras et al., 2019): neighbouring pixels are alike unless learning tells them apart.
+    """
+    weight = tf.pad(weight, [[2, 2], [2, 2], [0, 0], [0, 0]])
+    weight = (weight[:-2] + 2 * weight[1:-1] + weight[2:]) / 4
+    return (weight[:, :-2] + 2 * weight[:, 1:-1] + weight[:, 2:]) / 4
+
+
 def conv2d_transpose(
-    x: tf.Tensor, channels: int, kernel: int, stride: int, name: str, stddev: float
+    x: tf.Tensor,
+    channels: int,
+    kernel: int,
+    stride: int,
+    name: str,
+    stddev: float,
+    smooth: bool = False,
 ) -> tf.Tensor:
-    """Transposed convolution with bias, "SAME": [B, H, W, c] -> [B, stride H, ..., channels]."""
+    """Transposed convolution with bias, "SAME": [B, H, W, c] -> [B, stride H, ..., channels].
+
+    With `smooth`, the weight is 2 narrower than the kernel, and smoothed to its width.
+    """
     _, height, width, depth = x.shape
+    side = kernel - 2 if smooth else kernel
     with tf.variable_scope(name):
-        weight = _weight([kernel, kernel, channels, depth], stddev, x)
+        weight = _weight([side, side, channels, depth], stddev, x)
+        if smooth:
+            weight = _smoothed(weight)
         shape = [tf.shape(x)[0], height * stride, width * stride, channels]
         return tf.nn.conv2d_transpose(x, weight, shape, stride, "SAME") + _bias(channels, x)
 

@@ -22,6 +22,8 @@ Example: python GenNet/posterior.py --category cats --samplers preconditioned ma
 """
 
 import argparse
+import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,6 @@ from matplotlib.lines import Line2D
 from tqdm import tqdm
 
 import console
-import datasets
 import diagnostics
 import figures
 import quadrature
@@ -61,7 +62,6 @@ def make_parser() -> console.Parser:
         help="the run is that in OUTPUT_DIR/CATEGORY",
     )
     add("--category", type=console.name, default="lion_tiger", help="of images that it learned")
-    add("--data_path", type=Path, help="folder that holds the category (default: that of the run)")
     add("--device", default="auto", help="auto, cpu, gpu, or gpu:N for the N-th, counted from 0")
     add = parser.add_argument_group("chains").add_argument
     add(
@@ -81,26 +81,28 @@ def make_parser() -> console.Parser:
     return parser
 
 
-def load_images(folder: Folder, config: dict[str, Any], data_path: Path | None) -> datasets.Dataset:
-    """The training images of the run.
+def load_images(folder: Folder) -> tuple[np.ndarray, list[str]]:
+    """The training images of the run [N, S, S, 3] in [0, 255], and their names.
 
     Raises:
-        RunError: they are not those that the run learned.
-        DatasetError: they cannot be read.
+        RunError: the run has not finished, or did not see whole images.
     """
-    path = (data_path or Path(config["data_path"])) / config["category"]
-    data = datasets.load(path, config["image_size"], config["fit"])
     try:
         with np.load(folder.folder / "results.npz") as arrays:
-            learned = arrays["images"]
-    except (OSError, ValueError, KeyError) as error:
-        raise RunError(f"the run in {folder.folder} is not finished: results.npz.") from error
-    if learned.shape != data.images.shape or not np.allclose(learned, data.images, atol=1):
+            whole = "visible" not in arrays
+            images = arrays["images"]
+        names = list(json.loads((folder.folder / "metrics.json").read_text())["psnr_by_image"])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise RunError(
-            f"the images in {path} are not those that the run in {folder.folder} learned:"
-            " choose their folder with --data_path."
+            f"results.npz or metrics.json in {folder.folder} is missing or damaged: finish the run"
+            " by main.py --resume."
+        ) from error
+    if not whole:
+        raise RunError(
+            f"the run in {folder.folder} was made with --occlude, and quadrature is of whole"
+            " images: choose another run."
         )
-    return data
+    return images, names
 
 
 def load_model(
@@ -122,6 +124,7 @@ def load_model(
         step_size=own or STEP_SIZE.get(sampler),
         num_leapfrog=NUM_LEAPFROG,
         seed=config["seed"],
+        smooth=config["smooth"],
     )
     model.build_model(device)
     folder.restore(model.saver, model.session)
@@ -153,7 +156,7 @@ def draw(model: GenNet, images: np.ndarray, num_draws: int) -> Draws:
         return model.draw_posterior(images, num_draws, WARM_UP, bar.update)
 
 
-def assess(draws: Draws, posteriors: list[quadrature.Posterior], passes: int) -> list[dict]:
+def assess(draws: Draws, posteriors: list[quadrature.Posterior], passes: float) -> list[dict]:
     """How well the draws of every image match its posterior: a dictionary an image."""
     rng = np.random.default_rng(0)
     r_hat, size = diagnostics.convergence(draws.z)
@@ -297,35 +300,33 @@ def measure(args: argparse.Namespace) -> None:
             " choose a run of GenNet with --z_dim 2."
         )
     try:
-        data = load_images(folder, config, args.data_path)
+        images, names = load_images(folder)
         models = {
-            sampler: load_model(folder, config, len(data.images), sampler, device)
+            sampler: load_model(folder, config, len(images), sampler, device)
             for sampler in dict.fromkeys(args.samplers)
         }
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"config.json in {folder.folder} is damaged: {error}.") from error
-    posteriors = find_posteriors(next(iter(models.values())), data.images)
+    posteriors = find_posteriors(next(iter(models.values())), images)
     num_draws = -(-args.draws // CHAINS)
-    exact = [exact_report(posterior, data.images[0].size) for posterior in posteriors]
+    exact = [exact_report(posterior, images[0].size) for posterior in posteriors]
     report: dict[str, Any] = {
         "log_p": float(np.mean([each["log_p"] for each in exact])),
         "bits_per_dim": float(np.mean([each["bits_per_dim"] for each in exact])),
         "chains": CHAINS,
         "draws": CHAINS * num_draws,
         "samplers": {},
-        "images": {
-            name: {**each, "samplers": {}} for name, each in zip(data.names, exact, strict=True)
-        },
+        "images": {name: {**each, "samplers": {}} for name, each in zip(names, exact, strict=True)},
     }
     draws = {}
     for sampler, model in models.items():
-        draws[sampler] = draw(model, data.images, num_draws)
-        reports = assess(draws[sampler], posteriors, model.passes_per_step)
-        for name, each in zip(data.names, reports, strict=True):
+        draws[sampler] = draw(model, images, num_draws)
+        reports = assess(draws[sampler], posteriors, model.passes_per_draw)
+        for name, each in zip(names, reports, strict=True):
             report["images"][name]["samplers"][sampler] = each
         means = summary(reports)
         report["samplers"][sampler] = {k: diagnostics.number(v) for k, v in means.items()}
-    write(folder, data.names, posteriors, draws, report)
+    write(folder, names, posteriors, draws, report)
     print_table(report)
     print(f"Written to {folder.folder}: {' '.join(sorted(folder.written))}")
 
@@ -335,7 +336,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = make_parser()
     try:
         measure(parser.parse_args(arguments))
-    except (datasets.DatasetError, console.DeviceError, RunError) as mistake:
+    except (console.DeviceError, RunError) as mistake:
         parser.exit(2, f"{parser.prog}: {mistake}\n")
     except KeyboardInterrupt:
         parser.exit(130, f"{parser.prog}: stopped; nothing was written\n")

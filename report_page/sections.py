@@ -238,6 +238,8 @@ def command(run: Run) -> list[str]:
             continue
         if isinstance(value, bool):
             words.append(f"--{flag}" if value else f"--no-{flag}")
+        elif isinstance(value, list):
+            words += [f"--{flag}", *map(str, value)]
         else:
             words.append(f"--{flag}={shown_flag(flag, value)}")
     return [shlex.quote(word) for word in words]

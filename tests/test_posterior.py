@@ -210,7 +210,6 @@ def test_posterior_fails_in_one_sentence(run_copy, command_line, tmp_path, capsy
     other.mkdir(parents=True)
     for i in range(2):
         save_image(other / f"{i}.png", np.full((16, 16, 3), 90 * i))
-    assert "not those" in sentence("--category=cats", f"--data_path={other.parent}")
     for path in (run_copy / "cats" / "checkpoints").glob("*.data*"):
         path.write_bytes(b"damaged")
     assert "damaged" in sentence("--category=cats")

@@ -1,0 +1,254 @@
+"""What the model did not see: images left out of learning, and hidden pixels.
+
+Both are restored by the model and by two that need no learning: the mean image, and principal
+components, as many as z has dimensions.  Pixels are compared in grey levels, [0, 255], after
+clipping.  The protocol is that of Han et al. (AAAI 2017), sections 5.2 and 5.3.
+"""
+
+import argparse
+import re
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+
+import datasets
+import figures
+
+MAX_ROUNDS = 500  # of imputing hidden pixels
+TOLERANCE = 1e-3  # grey levels: root mean square change of the hidden pixels at which it ends
+SHOWN = 33  # images in a panel, and
+COLUMNS = 11  # in a row of it
+HIDDEN_COLOUR = 127.5  # of a hidden pixel in a picture
+WAYS = {"generator": "f(Z)", "pca": "PCA", "mean_image": "mean image"}  # of restoring, in words
+
+
+class Part(NamedTuple):
+    """Some images of a category, and which of their pixels are seen."""
+
+    images: np.ndarray  # [n, S, S, 3] float32 in [0, 255]
+    names: list[str]  # file names, n of them
+    visible: np.ndarray  # [n, S, S, 1] bool
+
+
+class Restored(NamedTuple):
+    """A part, and how the model, principal components and the mean image restore it."""
+
+    part: Part
+    generator: np.ndarray  # [n, S, S, 3] in [0, 255], as are the next two
+    pca: np.ndarray
+    mean_image: np.ndarray  # [S, S, 3]
+
+
+def occlusion(text: str) -> str:
+    """A flag's type: what to hide, 1% to 99% of the pixels or a square such as 20px."""
+    if re.fullmatch(r"[1-9]\d?%|[1-9]\d*px", text, re.ASCII):
+        return text
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is neither a share from 1% to 99% nor the side of a square such as 20px"
+    )
+
+
+def visible_pixels(how: str, num_images: int, image_size: int, seed: int) -> np.ndarray:
+    """Draw which pixels of each image are seen.
+
+    Args:
+        how: "70%" hides that share of the pixels, at random; "20px" a square of that side, at a
+            random place.  A hidden pixel is hidden in all channels.
+        num_images: N.
+        image_size: S.
+        seed: of the run; the numbers drawn from it here are used nowhere else.
+
+    Returns:
+        [N, S, S, 1] bool.
+
+    Raises:
+        DatasetError: the square is not smaller than the image.
+    """
+    rng = np.random.default_rng([seed, 0, 1])
+    visible = np.ones([num_images, image_size, image_size, 1], bool)
+    if how.endswith("%"):
+        count = round(int(how[:-1]) / 100 * image_size**2)
+        for pixels in visible.reshape(num_images, -1):
+            pixels[rng.permutation(image_size**2)[:count]] = False
+        return visible
+    side = int(how[:-2])
+    if side >= image_size:
+        raise datasets.DatasetError(
+            f"--occlude {how} hides whole images of {image_size} x {image_size} pixels:"
+            f" choose a square of 1px to {image_size - 1}px."
+        )
+    for image, (top, left) in zip(
+        visible, rng.integers(0, image_size - side + 1, [num_images, 2]), strict=True
+    ):
+        image[top : top + side, left : left + side] = False
+    return visible
+
+
+def split(
+    data: datasets.Dataset, holdout: list[str] | None, occlude: str | None, seed: int
+) -> tuple[Part, Part]:
+    """Divide a category into what is learned and what is held out.
+
+    Args:
+        data: the category.
+        holdout: file names of the images to hold out; None: none.
+        occlude: what to hide of every image, as for `visible_pixels`; None: nothing.
+        seed: of the run.
+
+    Returns:
+        The images to learn, and the others.
+
+    Raises:
+        DatasetError: a name is not there, none is left to learn, or a square is too large.
+    """
+    holdout = holdout or []
+    there = ", ".join(data.names)
+    for name in holdout:
+        if name not in data.names:
+            raise datasets.DatasetError(f"--holdout {name}: no such image; there are {there}.")
+    held = np.isin(data.names, holdout)  # [N]
+    if held.all():
+        raise datasets.DatasetError(f"--holdout leaves none of {there} to learn: name fewer.")
+    visible = np.ones_like(data.images[..., :1], bool)
+    if occlude:
+        visible = visible_pixels(occlude, len(visible), visible.shape[1], seed)
+    learned, others = (
+        Part(data.images[i], [data.names[k] for k in i], visible[i])
+        for i in (np.flatnonzero(~held), np.flatnonzero(held))
+    )
+    return learned, others
+
+
+def mean_image(images: np.ndarray, visible: np.ndarray) -> np.ndarray:
+    """Each pixel's mean over the images in which it is visible, [S, S, 3].
+
+    Where it is visible in none, the mean colour of all that is visible.
+
+    Args:
+        images: [N, S, S, 3].
+        visible: [N, S, S, 1] bool.
+    """
+    count = visible.sum(0)  # [S, S, 1]
+    total = np.where(visible, images, 0).sum(0, dtype=np.float64)  # [S, S, 3]
+    colour = total.sum((0, 1)) / count.sum()
+    return np.where(count > 0, total / np.maximum(count, 1), colour)
+
+
+class PCA:
+    """Principal components of images some of whose pixels are hidden.
+
+    Hidden pixels start as the mean image; a rank-d approximation of all images gives better ones,
+    until they change no more: the EM algorithm of Roweis (1997) in its noiseless limit, whose
+    result is the least-squares fit of mean and components to the visible pixels.  With nothing
+    hidden, it is the singular value decomposition.
+
+    Attributes:
+        mean: [D].
+        components: orthonormal rows, [at most d, D].
+        fitted: the images that were fitted, by their components, [N, S, S, 3].
+    """
+
+    def __init__(self, images: np.ndarray, visible: np.ndarray, num_components: int) -> None:
+        """Fit them.
+
+        Args:
+            images: [N, S, S, 3].
+            visible: [N, S, S, 1] bool.
+            num_components: d.
+        """
+        seen = np.broadcast_to(visible, images.shape).reshape(len(images), -1)  # [N, D]
+        known = images.reshape(len(images), -1).astype(np.float64)
+        start = np.broadcast_to(mean_image(images, visible), images.shape)
+        data = np.where(seen, known, start.reshape(known.shape))
+        for _ in range(MAX_ROUNDS):
+            self.mean = data.mean(0)
+            centred = data - self.mean
+            # N images are far fewer than their D numbers: the N x N matrix has the same axes.
+            axes = np.linalg.eigh(centred @ centred.T)[1][:, ::-1][:, :num_components]  # [N, d]
+            fitted = self.mean + axes @ (axes.T @ centred)
+            change = (fitted - data)[~seen]
+            data = np.where(seen, known, fitted)
+            if not change.size or np.sqrt(np.mean(change**2)) < TOLERANCE:
+                break
+        self.components = np.linalg.svd(axes.T @ centred, full_matrices=False)[2]
+        self.fitted = fitted.reshape(images.shape)
+
+    def project(self, images: np.ndarray, visible: np.ndarray) -> np.ndarray:
+        """The least-squares fit of the components to the visible pixels of other images.
+
+        Args:
+            images: [n, S, S, 3].
+            visible: [n, S, S, 1] bool.
+
+        Returns:
+            [n, S, S, 3].
+        """
+        projected = np.empty(images.shape)
+        for i, image in enumerate(images):
+            seen = np.broadcast_to(visible[i], image.shape).ravel()
+            residual = (image.ravel() - self.mean)[seen]
+            weights = np.linalg.lstsq(self.components[:, seen].T, residual, rcond=None)[0]
+            projected[i] = (self.mean + weights @ self.components).reshape(image.shape)
+        return projected
+
+
+def _by_way(restored: Restored) -> dict[str, np.ndarray]:
+    shape = restored.part.images.shape
+    return {
+        "generator": restored.generator,
+        "pca": restored.pca,
+        "mean_image": np.broadcast_to(restored.mean_image, shape),
+    }
+
+
+def errors(restored: Restored) -> dict[str, dict]:
+    """How far each way is off: on the hidden pixels, or on all of them if none is hidden.
+
+    Returns:
+        For "generator", "pca" and "mean_image": "psnr" in dB, "mae", the mean absolute error, and
+        "rms", its root mean square, both in grey levels, each the mean over the images; and under
+        "by_image" the same for each image, by its name.
+    """
+    part = restored.part
+    where = part.visible if part.visible.all() else ~part.visible  # [n, S, S, 1]
+    by_image: dict[str, dict] = {name: {} for name in part.names}
+    means = {}
+    for way, images in _by_way(restored).items():
+        for name, image, reference, at in zip(
+            part.names, images, part.images, where[..., 0], strict=True
+        ):
+            error = np.clip(image, 0, 255)[at].astype(np.float64) - reference[at]  # [pixels, 3]
+            rms = float(np.sqrt(np.mean(error**2)))
+            by_image[name][way] = {
+                "psnr": float(20 * np.log10(255 / max(rms, 1e-3))),
+                "mae": float(np.abs(error).mean()),
+                "rms": rms,
+            }
+        means[way] = {
+            key: float(np.mean([errors[way][key] for errors in by_image.values()]))
+            for key in ("psnr", "mae", "rms")
+        }
+    return {**means, "by_image": by_image}
+
+
+def mean_errors(title: str, restored: Restored) -> dict[str, float]:
+    """The means of `errors` as lines for the console: a name and a number each."""
+    means = errors(restored)
+    return {
+        f"{title} {key}, {label}": means[way][key]
+        for key in ("psnr", "mae", "rms")
+        for way, label in WAYS.items()
+    }
+
+
+def panel(restored: Restored, title: str) -> Figure:
+    """Rows of images, what was seen of them (if pixels are hidden), and the three ways."""
+    part = restored.part
+    rows = {"image": part.images}
+    if not part.visible.all():
+        rows["seen"] = np.where(part.visible, part.images, HIDDEN_COLOUR)
+    rows |= {WAYS[way]: images for way, images in _by_way(restored).items()}
+    columns = [figures.wrapped(row[:SHOWN], COLUMNS) for row in rows.values()]
+    stacked = [row for group in zip(*columns, strict=True) for row in group]
+    return figures.panel(stacked, title, list(rows) * len(columns[0]))
