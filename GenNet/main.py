@@ -23,7 +23,8 @@ from run import Run, RunError, resolve_flags
 PLANE_SIDE = 33  # images along an edge of the plane's sprite
 PLANE_REACH = 2.5  # standard deviations of the prior, from the middle to an edge
 WALK_STEPS = 120  # of the walk through the training images
-DIAGNOSED = 55  # training images whose posterior is drawn from at the end
+DIAGNOSED = 55  # training images whose posterior is drawn from at the end, and
+PASSES = 200  # through the network that each of its chains may take
 WALKED = 55  # training images that the walk passes, as many as the panel shows
 UNSEEN = {  # what learning does not see -> its name on the console, the title of its panel
     "occlusion": ("hidden", "Training images whose hidden pixels are restored"),
@@ -197,8 +198,7 @@ def save_moving_pictures(run: Run, model: GenNet, walk: np.ndarray) -> None:
 def posterior_chains(model: GenNet, data: heldout.Part) -> dict:
     """How well chains of the run's own sampler draw from p(Z | Y; W), CHAINS of them an image.
 
-    They take as many steps as 12 iterations of inference do, within bounds, which is a small part
-    of a run; posterior.py takes more.
+    They take a small part of a run; posterior.py takes more.
 
     Returns:
         r_hat, the worst of the images; effective_sample_size, the least; both by image; the mean
@@ -206,7 +206,7 @@ def posterior_chains(model: GenNet, data: heldout.Part) -> dict:
         of the chains.  None stands for what is no finite number: chains that never moved.
     """
     images, names = data.images[:DIAGNOSED], data.names[:DIAGNOSED]
-    num_draws = int(np.clip(10 * model.num_steps, 50, 250))
+    num_draws = max(50, int(PASSES / model.passes_per_draw))
     num_warm_up = num_draws // 5
     total = len(images) * CHAINS * (num_draws + num_warm_up)
     with tqdm(total=total, desc="Posterior chains", leave=False, dynamic_ncols=True) as bar:
