@@ -343,9 +343,13 @@ class DesNet:
             self.beta2,
         )
         rate = self._rate
+        target = samplers.TARGET_ACCEPTANCE.get(self.sampler)
         if self.learning == "convergent":
-            # A model that runs away from its samples grows steep, and they never catch up.
+            # A model that runs away from its samples grows steep, and they never catch up: learning
+            # waits for chains that lag behind, and for step sizes at which they can move.
             rate /= 1 + tf.square(tf.nn.relu(-loss) / (LAG * 3 * side**2))
+            if target is not None:
+                rate *= tf.minimum(1.0, tf.reduce_mean(chains.acceptance_rate) / target)
         shrink = 1 - self.weight_decay * rate * adam.rate_factor / self.learning_rate
         sane, norm, updates = adam.minimize(objective, rate, shrink, sane)
         if self.learning == "convergent":
@@ -353,8 +357,7 @@ class DesNet:
                 stand = tf.gather(self._chains, self._index)
                 stand = tf.where_v2(sane, self._synthesized, stand)
                 updates = [*updates, tf.scatter_update(self._chains, self._index, stand)]
-        if self.sampler in samplers.TARGET_ACCEPTANCE:
-            target = samplers.TARGET_ACCEPTANCE[self.sampler]
+        if target is not None:
             adapted = samplers.adapted_step_size(
                 step_size / self._widening, chains.acceptance_rate, target
             )

@@ -8,7 +8,6 @@ from its posterior, and a gradient step on W that makes the images more likely g
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -27,20 +26,7 @@ SAMPLERS = {
     "hmc": {"step_size": 0.02, "num_steps": 3},
 }
 
-NUM_CHAINS = 32  # that infer an image which was not learned
-
 Record = dict[str, float]
-
-CHAINS = 4  # an image, where the posterior is drawn from
-PIECE = 50  # draws of a `session.run`
-
-
-class Draws(NamedTuple):
-    """Chains of the posteriors of n images, C chains each, and how they went."""
-
-    z: np.ndarray  # [n, C, draws, d]
-    step_size: np.ndarray  # [n, C]
-    acceptance_rate: np.ndarray  # [n, C]
 
 
 class GenNet:
@@ -360,7 +346,6 @@ class GenNet:
             tf.set_random_seed(self.seed)
             self._build_iteration()
             self._build_drawing()
-            self._build_inference()
             self.saver = tf.train.Saver(max_to_keep=2, save_relative_paths=True)
             self.session = tf.Session(graph=graph, config=config)
             self.session.run(tf.global_variables_initializer())
@@ -437,43 +422,27 @@ class GenNet:
             }
 
     def _build_drawing(self) -> None:
-        """Chains at the learned W whose every position is kept, for `draw_posterior`."""
+        """Chains at the learned W whose every position is kept, for `run_chains`."""
         self._step_size = tf.placeholder(tf.float32, [None], "step_size")
         self._key = tf.placeholder(tf.int32, [2], "key")
         self._first_step = tf.placeholder(tf.int32, [], "first_step")
-        self._num_draws = tf.placeholder(tf.int32, [], "num_draws")
+        self._num_steps = tf.placeholder(tf.int32, [], "num_steps")
         self._reference = tf.placeholder(tf.float32, [None, self.z_dim], "reference")
         images = self._images / 127.5 - 1
         chains = self.langevin_dynamics(
             self._z,
             images,
-            self.sigma,
+            self._sigma,
             self._step_size,
             self._key,
             self._visible,
-            self._num_draws,
+            self._num_steps,
             self._first_step,
             keep_path=True,
             reference=self._reference,
         )
         self._drawn = (chains.path, chains.acceptance_rate)
-        self._metric = self.log_prob_and_metric(self._z, images, self.sigma, self._visible)[2]
-
-    def _build_inference(self) -> None:
-        """Many chains of one image, for `infer`: where they move, and what they say."""
-        self._level = tf.placeholder(tf.int32, [], "level")
-        images = self._images / 127.5 - 1  # [1, S, S, 3], one for all chains
-        key = tf.stack([self.seed, -1 - self._level])  # learning counts upward
-        chains = self.langevin_dynamics(
-            self._z, images, self._sigma, self._step_size, key, visible=self._visible
-        )
-        step_size = self._step_size
-        if self.sampler in samplers.TARGET_ACCEPTANCE:
-            target = samplers.TARGET_ACCEPTANCE[self.sampler]
-            step_size = samplers.adapted_step_size(step_size, chains.acceptance_rate, target)
-        self._moved = chains.position, step_size
-        error = self.squared_error(self._z, images, self._visible)
-        self._inferred = error, tf.reduce_mean(self._generated, 0)
+        self._metric = self.log_prob_and_metric(self._z, images, self._sigma, self._visible)[2]
 
     @staticmethod
     def _variables() -> list[tf.Variable]:
@@ -519,184 +488,68 @@ class GenNet:
             record = self.session.run(self._record, feed)
             yield {"iteration": iteration + 1, **{k: float(v) for k, v in record.items()}}
 
-    def _infer_image(self, image: np.ndarray, visible: np.ndarray | None) -> np.ndarray:
-        """What `infer` gives for one image [S, S, 3], of which `visible` [S, S, 1] is seen.
-
-        NUM_CHAINS draws of the prior become draws of the posterior of every sigma in turn, by a
-        sequential Monte Carlo sampler (Del Moral, Doucet and Jasra, 2006): they are resampled by
-        what the smaller sigma changes in their likelihood, and moved by the sampler of the model.
-        """
-        rng = np.random.default_rng([self.seed, 0, 2])
-        z = rng.normal(size=(NUM_CHAINS, self.z_dim))
-        step_size = np.full(NUM_CHAINS, self.step_size)
-        feed = {self._images: image[None]}
-        if visible is not None:
-            feed[self._visible] = visible[None]
-        # At the first sigma the whole image weighs about as much as one number: z is still free.
-        first = max(math.sqrt(image.size), self.sigma)
-        levels = 1 + math.ceil(math.log2(first / self.sigma))  # sigma halves
-        precision, least = 0.0, math.inf
-        error, nearest = self.session.run(self._inferred, {**feed, self._z: z})
-        for level, sigma in enumerate(np.geomspace(first, self.sigma, levels)):
-            gain = sigma**-2 - precision
-            precision += gain
-            share = np.cumsum(np.exp(-gain / 2 * (error - error.min())))
-            places = (np.arange(NUM_CHAINS) + rng.uniform()) / NUM_CHAINS  # systematic resampling
-            chosen = np.searchsorted(share / share[-1], places)
-            feed |= {
-                self._z: z[chosen],
-                self._step_size: step_size[chosen],
-                self._sigma: sigma,
-                self._level: level,
-            }
-            z, step_size = self.session.run(self._moved, feed)
-            error, mean = self.session.run(self._inferred, {**feed, self._z: z})
-            seen = (mean - image) ** 2 if visible is None else visible * (mean - image) ** 2
-            if seen.sum() < least:
-                nearest, least = mean, seen.sum()
-        return nearest
-
     # What users call: numpy in, numpy out
-
-    def infer(self, images: np.ndarray, visible: np.ndarray | None = None) -> np.ndarray:
-        """Reconstruct images by inference alone, W as it is: the mean of f(Z) given each image.
-
-        An image that was not learned has a residual far larger than the noise of the model, and not
-        white: its pixels are fewer observations than the likelihood counts.  So each image has a
-        sigma of its own, at least that of the model: the one whose posterior mean is nearest to
-        the visible pixels.
-
-        Args:
-            images: [n, S, S, 3] in [0, 255].
-            visible: [n, S, S, 1], which pixels are seen; for a model that learned through such.
-
-        Returns:
-            [n, S, S, 3] in [0, 255].
-        """
-        masks = [None] * len(images) if visible is None else visible
-        return np.stack([self._infer_image(*pair) for pair in zip(images, masks, strict=True)])
 
     def latents(self) -> np.ndarray:
         """The inferred z of the training images, [N, d]."""
         return self.session.run(self._chains)
 
-    def metric(self, z: np.ndarray, images: np.ndarray) -> np.ndarray:
-        """The metric G = I + J^T J / sigma^2 at z [n, d] of the first n training images: [n, d, d].
+    def run_chains(
+        self,
+        z: np.ndarray,
+        step_size: np.ndarray,
+        num_steps: int,
+        key: int,
+        first_step: int,
+        images: np.ndarray,
+        visible: np.ndarray | None,
+        reference: np.ndarray,
+        sigma: float | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Run chains of p(Z | Y) by the model's sampler, W as it is.
+
+        Args:
+            z: [B, d], where the chains are.
+            step_size: [B].
+            num_steps: l.
+            key: of their random numbers, besides the seed; learning takes 2 and upward.
+            first_step: number of the first step, for chains that go on.
+            images: of each chain, [B, S, S, 3] in [0, 255], or [1, S, S, 3] for all.
+            visible: likewise, [B, S, S, 1] or [1, S, S, 1]; None if the model sees whole images.
+            reference: [B, d], where the preconditioned sampler takes its J.
+            sigma: standard deviation of the noise; by default the model's.
+
+        Returns:
+            The path [l, B, d] and the acceptance rates [B].
+        """
+        feed = {
+            **self._seen(images, visible, sigma),
+            **{self._z: z, self._step_size: step_size, self._reference: reference},
+            **{self._num_steps: num_steps, self._first_step: first_step},
+            self._key: [self.seed, key],
+        }
+        return self.session.run(self._drawn, feed)
+
+    def metric(
+        self, z: np.ndarray, images: np.ndarray, visible: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The metric G = I + J^T J / sigma^2 at z [n, d] for images [n, S, S, 3]: [n, d, d].
 
         Args:
             z: [n, d].
-            images: those images, [n, S, S, 3] in [0, 255].
+            images: [n, S, S, 3] in [0, 255].
+            visible: [n, S, S, 1]; None if the model sees whole images.
         """
-        parts = []
-        for i in range(0, len(z), self.batch_size):
-            part = slice(i, i + self.batch_size)
-            feed = {self._z: z[part], self._images: images[part]}
-            if self.visible is not None:
-                feed[self._visible] = self.visible[: len(z)][part]
-            parts.append(self.session.run(self._metric, feed))
-        return np.concatenate(parts).astype(np.float64)
+        feed = {**self._seen(images, visible), self._z: z}
+        return self.session.run(self._metric, feed).astype(np.float64)
 
-    @property
-    def passes_per_draw(self) -> float:
-        """Passes through the network, forward or backward, that a draw of `draw_posterior` takes.
-
-        The preconditioned sampler takes one, and d + 1 for the J of every PIECE draws.
-        """
-        passes = {
-            "preconditioned": 1 + (self.z_dim + 1) / PIECE,
-            "hmc": 2.0 * self.num_leapfrog,
-        }
-        return passes.get(self.sampler, 2.0)
-
-    def draw_posterior(
-        self,
-        images: np.ndarray,
-        num_draws: int,
-        num_warm_up: int,
-        advance: Callable[[int], object] = lambda steps: None,
-    ) -> Draws:
-        """Draw from p(Z_i | Y_i; W) by CHAINS chains an image of the model's own sampler.
-
-        They start overdispersed, at Z_i + 2 G^(-1/2) U with U ~ N(0, I): two posterior standard
-        deviations around the inferred Z_i.  In the warm-up, which is dropped, every chain of MALA
-        and HMC adapts its step size (Robbins-Monro, averaged over the second half; Polyak and
-        Juditsky, 1992).  It then stays fixed, so that the draws have the sampler's law.  The
-        preconditioned sampler takes J at Z_i throughout: a posterior is so narrow that it hardly
-        changes there.
-
-        Args:
-            images: [n, S, S, 3] in [0, 255], the first n training images.
-            num_draws: of each chain.
-            num_warm_up: steps before them.
-            advance: called with the number of steps of chains that have just been taken.
-        """
-        n, d = len(images), self.z_dim
-        inferred = self.latents()[:n]  # [n, d]
-        metric = self.metric(inferred, images)
-        noise = np.random.default_rng([self.seed, 2]).normal(size=(n, CHAINS, d))
-        # G = L L^T; L^-T U has the covariance G^-1.
-        whitening = np.linalg.cholesky(metric).swapaxes(1, 2)[:, None]  # L^T
-        spread = np.linalg.solve(whitening, noise[..., None])[..., 0]
-        start = (inferred[:, None] + 2 * spread).reshape(-1, d)  # [n C, d]
-        step_size = np.full(len(start), self.step_size)
-        if self.sampler in samplers.TARGET_ACCEPTANCE:
-            step_size = np.linalg.eigvalsh(metric)[:, -1].repeat(CHAINS) ** -0.5
-        # As many chains at once as images in a batch: drawing needs no more memory than learning.
-        index = np.arange(len(start))
-        parts = [
-            self._draw(part, images, inferred, start, step_size, num_draws, num_warm_up, advance)
-            for part in np.split(index, index[self.batch_size :: self.batch_size])
-        ]
-        z, step_size, rate = (np.concatenate(values) for values in zip(*parts, strict=True))
-        shape = (n, CHAINS)
-        return Draws(z.reshape(*shape, -1, d), step_size.reshape(shape), rate.reshape(shape))
-
-    def _draw(
-        self,
-        chains: np.ndarray,
-        images: np.ndarray,
-        inferred: np.ndarray,
-        start: np.ndarray,
-        step_size: np.ndarray,
-        num_draws: int,
-        num_warm_up: int,
-        advance: Callable[[int], object],
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Positions [B, draws, d], step sizes and acceptance rates [B] of some of the chains."""
-        z, step_size, images = start[chains], step_size[chains], images[chains // CHAINS]
-        key = [self.seed, -1 - chains[0]]  # learning counts its iterations upward
-        fixed = {self._images: images, self._key: key, self._reference: inferred[chains // CHAINS]}
-        if self.visible is not None:
-            fixed[self._visible] = self.visible[chains // CHAINS]
-
-        def run(first_step: int, num_steps: int) -> tuple[np.ndarray, np.ndarray]:
-            feed = {
-                **fixed,
-                **{self._z: z, self._step_size: step_size},
-                **{self._first_step: first_step, self._num_draws: num_steps},
-            }
-            path, rate = self.session.run(self._drawn, feed)
-            advance(num_steps * len(chains))
-            return path, rate
-
-        target = samplers.TARGET_ACCEPTANCE.get(self.sampler)
-        logs = []
-        for t in range(num_warm_up):
-            path, rate = run(t, 1)
-            z = path[-1]
-            if target is not None:
-                step_size = step_size * np.exp((rate - target) / math.sqrt(t + 1))
-                logs.append(np.log(step_size))
-        if logs:
-            step_size = np.exp(np.mean(logs[len(logs) // 2 :], 0))
-        paths, accepted = [], np.zeros(len(chains))
-        for t in range(0, num_draws, PIECE):
-            length = min(PIECE, num_draws - t)
-            path, rate = run(num_warm_up + t, length)
-            z = path[-1]
-            paths.append(path)
-            accepted += rate * length
-        return np.concatenate(paths).swapaxes(0, 1), step_size, accepted / num_draws
+    def _seen(
+        self, images: np.ndarray, visible: np.ndarray | None, sigma: float | None = None
+    ) -> dict:
+        feed = {self._images: images, self._sigma: self.sigma if sigma is None else sigma}
+        if self._visible is not None:
+            feed[self._visible] = visible
+        return feed
 
     def generate(self, z: np.ndarray) -> np.ndarray:
         """f(z) for z [n, d]: images [n, S, S, 3] in [0, 255], unclipped float32."""

@@ -16,7 +16,8 @@ import diagnostics
 import figures
 import heldout
 import metrics
-from GenNet import CHAINS, SAMPLERS, GenNet
+from GenNet import SAMPLERS, GenNet
+from inference import CHAINS, draw_posterior, infer, passes_per_draw
 from ops import batches_per_epoch
 from run import Run, RunError, resolve_flags
 
@@ -206,11 +207,11 @@ def posterior_chains(model: GenNet, data: heldout.Part) -> dict:
         of the chains.  None stands for what is no finite number: chains that never moved.
     """
     images, names = data.images[:DIAGNOSED], data.names[:DIAGNOSED]
-    num_draws = max(50, int(PASSES / model.passes_per_draw))
+    num_draws = max(50, int(PASSES / passes_per_draw(model)))
     num_warm_up = num_draws // 5
     total = len(images) * CHAINS * (num_draws + num_warm_up)
     with tqdm(total=total, desc="Posterior chains", leave=False, dynamic_ncols=True) as bar:
-        draws = model.draw_posterior(images, num_draws, num_warm_up, bar.update)
+        draws = draw_posterior(model, images, num_draws, num_warm_up, bar.update)
     r_hat, size = diagnostics.convergence(draws.z)
     number = diagnostics.number
     return {
@@ -219,7 +220,7 @@ def posterior_chains(model: GenNet, data: heldout.Part) -> dict:
         "effective_sample_size": number(size.min()),
         "effective_sample_size_by_image": dict(zip(names, map(number, size), strict=True)),
         "effective_sample_size_per_evaluation": number(
-            size.mean() / (CHAINS * num_draws * model.passes_per_draw)
+            size.mean() / (CHAINS * num_draws * passes_per_draw(model))
         ),
         "acceptance_rate": number(draws.acceptance_rate.mean()),
     }
@@ -259,7 +260,7 @@ def restore_unseen(
     if held.names:
         visible = None if model.visible is None else held.visible
         restored["holdout"] = heldout.Restored(
-            held, model.infer(held.images, visible), pca.project(held.images, held.visible), mean
+            held, infer(model, held.images, visible), pca.project(held.images, held.visible), mean
         )
     return restored
 

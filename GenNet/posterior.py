@@ -36,7 +36,8 @@ import console
 import diagnostics
 import figures
 import quadrature
-from GenNet import CHAINS, SAMPLERS, Draws, GenNet
+from GenNet import SAMPLERS, GenNet
+from inference import CHAINS, Draws, draw_posterior, passes_per_draw
 from run import Folder, RunError
 
 WARM_UP = 50  # steps of every chain before its draws
@@ -153,7 +154,7 @@ def draw(model: GenNet, images: np.ndarray, num_draws: int) -> Draws:
     """Chains of the model's sampler for every image, `num_draws` of each."""
     total = len(images) * CHAINS * (num_draws + WARM_UP)
     with tqdm(total=total, desc=model.sampler, unit="step", dynamic_ncols=True) as bar:
-        return model.draw_posterior(images, num_draws, WARM_UP, bar.update)
+        return draw_posterior(model, images, num_draws, WARM_UP, bar.update)
 
 
 def assess(draws: Draws, posteriors: list[quadrature.Posterior], passes: float) -> list[dict]:
@@ -321,7 +322,7 @@ def measure(args: argparse.Namespace) -> None:
     draws = {}
     for sampler, model in models.items():
         draws[sampler] = draw(model, images, num_draws)
-        reports = assess(draws[sampler], posteriors, model.passes_per_draw)
+        reports = assess(draws[sampler], posteriors, passes_per_draw(model))
         for name, each in zip(names, reports, strict=True):
             report["images"][name]["samplers"][sampler] = each
         means = summary(reports)

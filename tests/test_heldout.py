@@ -12,6 +12,7 @@ from test_command_lines import assert_same_results, fails
 
 import heldout
 from GenNet import GenNet
+from inference import infer
 
 SIDE = 16
 RNG = np.random.default_rng(0)
@@ -23,7 +24,7 @@ OTHER = np.where(VISIBLE, IMAGES, 255 - IMAGES)  # other hidden pixels
 @pytest.fixture
 def few_chains(monkeypatch):
     """Command lines are not judged by how well they infer."""
-    monkeypatch.setattr("GenNet.NUM_CHAINS", 4)
+    monkeypatch.setattr("inference.PARTICLES", 4)
 
 
 def gennet(**options):
@@ -118,7 +119,7 @@ def test_hidden_pixels_do_not_enter_learning_or_inference(sampler):
         records = list(model.train(images, 2))
         states.append([records[-1]["loss"], model.latents(), model.reconstruct()])
         if sampler == "preconditioned":
-            states[-1].append(model.infer(images, VISIBLE))
+            states[-1].append(infer(model, images, VISIBLE))
     for a, b in zip(*states, strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -142,7 +143,7 @@ def test_hidden_pixels_and_new_images_are_restored_better_than_by_the_mean_image
     mean = heldout.mean_image(learned, visible[:8])
     for part, restored in (
         (heldout.Part(learned, list("abcdefgh"), visible[:8]), model.reconstruct()),
-        (heldout.Part(new, ["i"], visible[8:]), model.infer(new, visible[8:])),
+        (heldout.Part(new, ["i"], visible[8:]), infer(model, new, visible[8:])),
     ):
         errors = heldout.errors(heldout.Restored(part, restored, restored, mean))
         assert errors["generator"]["rms"] < 0.5 * errors["mean_image"]["rms"]

@@ -1,0 +1,188 @@
+"""Inference of z by a learned generator: draws of posteriors, and images that were not learned."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+import samplers
+from GenNet import GenNet
+
+CHAINS = 4  # an image, where its posterior is drawn from
+PIECE = 50  # draws from one look at Ctrl-C to the next, and to the next J of the metric
+PARTICLES = 32  # that infer an image which was not learned
+ADAPTATION = 0.2  # of their step sizes, see samplers.adapted_step_size
+
+
+class Draws(NamedTuple):
+    """Chains of the posteriors of n images, C chains each, and how they went."""
+
+    z: np.ndarray  # [n, C, draws, d]
+    step_size: np.ndarray  # [n, C]
+    acceptance_rate: np.ndarray  # [n, C]
+
+
+def passes_per_draw(model: GenNet) -> float:
+    """Passes through the network, forward or backward, that a draw of `draw_posterior` takes.
+
+    The preconditioned sampler takes one, and d + 1 for the J of every PIECE draws.
+    """
+    passes = {"preconditioned": 1 + (model.z_dim + 1) / PIECE, "hmc": 2.0 * model.num_leapfrog}
+    return passes.get(model.sampler, 2.0)
+
+
+def draw_posterior(
+    model: GenNet,
+    images: np.ndarray,
+    num_draws: int,
+    num_warm_up: int,
+    advance: Callable[[int], object] = lambda steps: None,
+) -> Draws:
+    """Draw from p(Z_i | Y_i; W) by CHAINS chains an image of the model's own sampler.
+
+    They start overdispersed, at Z_i + 2 G^(-1/2) U with U ~ N(0, I): two posterior standard
+    deviations around the inferred Z_i.  In the warm-up, which is dropped, every chain of MALA and
+    HMC adapts its step size (Robbins-Monro, averaged over the second half; Polyak and Juditsky,
+    1992).  It then stays fixed, so that the draws have the sampler's law.  The preconditioned
+    sampler takes J at Z_i throughout: a posterior is so narrow that it hardly changes there.
+
+    Args:
+        model: learned.
+        images: [n, S, S, 3] in [0, 255], the first n training images.
+        num_draws: of each chain.
+        num_warm_up: steps before them.
+        advance: called with the number of steps of chains that have just been taken.
+    """
+    n, d = len(images), model.z_dim
+    inferred = model.latents()[:n]  # [n, d]
+    # As many chains at once as images in a batch: drawing needs no more memory than learning.
+    metric = np.concatenate(
+        [
+            model.metric(inferred[part], images[part], _visible(model, part))
+            for part in _batches(n, model.batch_size)
+        ]
+    )  # [n, d, d]
+    noise = np.random.default_rng([model.seed, 2]).normal(size=(n, CHAINS, d))
+    # G = L L^T; L^-T U has the covariance G^-1.
+    whitening = np.linalg.cholesky(metric).swapaxes(1, 2)[:, None]  # L^T
+    spread = np.linalg.solve(whitening, noise[..., None])[..., 0]
+    start = (inferred[:, None] + 2 * spread).reshape(-1, d)  # [n C, d]
+    step_size = np.full(len(start), model.step_size)
+    if model.sampler in samplers.TARGET_ACCEPTANCE:
+        step_size = np.linalg.eigvalsh(metric)[:, -1].repeat(CHAINS) ** -0.5
+    parts = []
+    for chains in _batches(len(start), model.batch_size):
+        of = chains // CHAINS  # the image of each chain
+        rest = {"images": images[of], "visible": _visible(model, of), "reference": inferred[of]}
+        key = -1 - int(chains[0])  # learning counts its iterations upward
+        parts.append(
+            _draw(
+                model, start[chains], step_size[chains], key, num_draws, num_warm_up, advance, rest
+            )
+        )
+    z, step_size, rate = (np.concatenate(values) for values in zip(*parts, strict=True))
+    shape = (n, CHAINS)
+    return Draws(z.reshape(*shape, -1, d), step_size.reshape(shape), rate.reshape(shape))
+
+
+def _batches(count: int, size: int) -> list[np.ndarray]:
+    index = np.arange(count)
+    return np.split(index, index[size::size])
+
+
+def _visible(model: GenNet, index: np.ndarray) -> np.ndarray | None:
+    return None if model.visible is None else model.visible[index]
+
+
+def _draw(
+    model: GenNet,
+    z: np.ndarray,
+    step_size: np.ndarray,
+    key: int,
+    num_draws: int,
+    num_warm_up: int,
+    advance: Callable[[int], object],
+    rest: dict,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Positions [B, draws, d], step sizes and acceptance rates [B] of chains from z [B, d]."""
+    target = samplers.TARGET_ACCEPTANCE.get(model.sampler)
+    logs = []
+    for t in range(num_warm_up):
+        path, rate = model.run_chains(z, step_size, 1, key, t, **rest)
+        z = path[-1]
+        if target is not None:
+            step_size = step_size * np.exp((rate - target) / math.sqrt(t + 1))
+            logs.append(np.log(step_size))
+        advance(len(z))
+    if logs:
+        step_size = np.exp(np.mean(logs[len(logs) // 2 :], 0))
+    paths, accepted = [], np.zeros(len(z))
+    for t in range(0, num_draws, PIECE):
+        length = min(PIECE, num_draws - t)
+        path, rate = model.run_chains(z, step_size, length, key, num_warm_up + t, **rest)
+        z = path[-1]
+        paths.append(path)
+        accepted += rate * length
+        advance(length * len(z))
+    return np.concatenate(paths).swapaxes(0, 1), step_size, accepted / num_draws
+
+
+def infer(model: GenNet, images: np.ndarray, visible: np.ndarray | None = None) -> np.ndarray:
+    """Reconstruct images by inference alone, W as it is: the mean of f(Z) given each image.
+
+    An image that was not learned has a residual far larger than the noise of the model, and not
+    white: its pixels are fewer observations than the likelihood counts.  So each image has a sigma
+    of its own, at least that of the model: the one whose posterior mean is nearest to the visible
+    pixels.
+
+    Args:
+        model: learned.
+        images: [n, S, S, 3] in [0, 255].
+        visible: [n, S, S, 1], which pixels are seen; for a model that learned through such.
+
+    Returns:
+        [n, S, S, 3] in [0, 255].
+    """
+    masks = np.ones([len(images), 1, 1, 1]) if visible is None else visible
+    return np.stack([_infer_image(model, *pair) for pair in zip(images, masks, strict=True)])
+
+
+def _infer_image(model: GenNet, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """What `infer` gives for one image [S, S, 3], of which `mask` [S, S, 1] is seen.
+
+    PARTICLES draws of the prior become draws of the posterior of every sigma in turn, by a
+    sequential Monte Carlo sampler (Del Moral, Doucet and Jasra, 2006): they are resampled by what
+    the smaller sigma changes in their likelihood, and moved by the sampler of the model.
+    """
+    rng = np.random.default_rng([model.seed, 0, 2])
+    z = rng.normal(size=(PARTICLES, model.z_dim))
+    step_size = np.full(PARTICLES, model.step_size)
+    target = samplers.TARGET_ACCEPTANCE.get(model.sampler)
+    visible = None if model.visible is None else mask[None]
+    # At the first sigma the whole image weighs about as much as one number: z is still free.
+    first = max(math.sqrt(image.size), model.sigma)
+    levels = 1 + math.ceil(math.log2(first / model.sigma))  # sigma halves
+    precision, least = 0.0, math.inf
+    outputs = model.generate(z)
+    nearest = outputs.mean(0)
+    for level, sigma in enumerate(np.geomspace(first, model.sigma, levels)):
+        gain = sigma**-2 - precision
+        precision += gain
+        error = (np.square((outputs - image) / 127.5) * mask).sum((1, 2, 3))
+        share = np.cumsum(np.exp(-gain / 2 * (error - error.min())))
+        places = (np.arange(PARTICLES) + rng.uniform()) / PARTICLES  # systematic resampling
+        chosen = np.searchsorted(share / share[-1], places)
+        z, step_size = z[chosen], step_size[chosen]
+        path, rate = model.run_chains(
+            z, step_size, model.num_steps, -1 - level, 0, image[None], visible, z, sigma
+        )
+        z = path[-1]
+        if target is not None:
+            step_size = step_size * np.exp(ADAPTATION * (rate - target))
+        outputs = model.generate(z)
+        mean = outputs.mean(0)
+        seen = (np.square(mean - image) * mask).sum()
+        if seen < least:
+            nearest, least = mean, seen
+    return nearest
