@@ -233,6 +233,7 @@ class DesNet:
         key: tf.Tensor,
         num_steps: tf.Tensor | int | None = None,
         first_step: tf.Tensor | int = 0,
+        adjust: tf.Tensor | bool = True,
     ) -> samplers.Chains:
         """Chains of the chosen sampler of p(Y) from the given images.
 
@@ -244,11 +245,12 @@ class DesNet:
             key: int32 [2].
             num_steps: length, by default l.
             first_step: number of the first step, for chains that go on.
+            adjust: whether MALA puts its proposals to the test.
         """
         steps = self.num_steps if num_steps is None else num_steps
         sample: dict[str, Callable] = {
             "langevin": samplers.langevin,
-            "mala": samplers.mala,
+            "mala": partial(samplers.mala, adjust=adjust),
             "hmc": partial(samplers.hmc, num_leapfrog=NUM_LEAPFROG),
         }
         return sample[self.sampler](self.log_prob, images, step_size, steps, key, first_step)
@@ -286,6 +288,7 @@ class DesNet:
             self._starts = tf.placeholder(tf.float32, shape, "starts")
         self._rate = tf.placeholder(tf.float32, [], "learning_rate")
         self._widening = tf.placeholder_with_default(1.0, [], "widening")
+        self._adjust = tf.placeholder_with_default(True, [], "adjust")
         self._group = tf.placeholder_with_default(0, [], "group")
         self._first_step = tf.placeholder_with_default(0, [], "first_step")
         self._num_steps = tf.placeholder_with_default(self.num_steps, [], "num_steps")
@@ -305,7 +308,12 @@ class DesNet:
             observed += self.data_noise * self._widening * noise
         step_size = self._widening * tf.gather(self._step_sizes, self._index)  # [B]
         chains = self.langevin_dynamics(
-            self._starts - self.mean_colour, step_size, key, self._num_steps, self._first_step
+            self._starts - self.mean_colour,
+            step_size,
+            key,
+            self._num_steps,
+            self._first_step,
+            self._adjust,
         )
         synthesized = chains.position
         self._log_prob = self.log_prob(self._starts - self.mean_colour)
@@ -350,7 +358,8 @@ class DesNet:
             rate /= 1 + tf.square(tf.nn.relu(-loss) / (LAG * 3 * side**2))
             if target is not None:
                 rate *= tf.minimum(1.0, tf.reduce_mean(chains.acceptance_rate) / target)
-        shrink = 1 - self.weight_decay * rate * adam.rate_factor / self.learning_rate
+        # Weights decay while learning waits: a flatter energy lets the chains go.
+        shrink = 1 - self.weight_decay * self._rate * adam.rate_factor / self.learning_rate
         sane, norm, updates = adam.minimize(objective, rate, shrink, sane)
         if self.learning == "convergent":
             with tf.control_dependencies(updates):  # or else going back undoes the move
@@ -358,9 +367,9 @@ class DesNet:
                 stand = tf.where_v2(sane, self._synthesized, stand)
                 updates = [*updates, tf.scatter_update(self._chains, self._index, stand)]
         if target is not None:
-            adapted = samplers.adapted_step_size(
-                step_size / self._widening, chains.acceptance_rate, target
-            )
+            relative = step_size / self._widening
+            adapted = samplers.adapted_step_size(relative, chains.acceptance_rate, target)
+            adapted = tf.where_v2(self._adjust, adapted, relative)  # no test, no rate to adapt to
             updates.append(tf.scatter_update(self._step_sizes, self._index, adapted))
         autocorrelation, noted = self._autocorrelation(tf.where_v2(sane, -loss, 0.0))
         updates.append(noted)
@@ -457,6 +466,8 @@ class DesNet:
                 feed[self._starts] = starts[index]
             else:
                 feed[self._widening] = self._noise_factor(iteration / total)
+                # Of a landscape that still forms, the test would see every roughness.
+                feed[self._adjust] = self.sampler != "mala" or iteration >= ANNEALED * total
             sane, record = self.session.run([self._sane, self._record], feed)
             if not sane:
                 failures += 1

@@ -59,11 +59,15 @@ def _sum(x: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(x, list(range(1, x.shape.rank)))  # [B, ...] -> [B]
 
 
-def _accept(log_ratio: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
-    """The Metropolis-Hastings test: true [B] with probability min(1, exp(log_ratio))."""
+def _accept(log_ratio: tf.Tensor, key: tf.Tensor, adjust: tf.Tensor | bool = True) -> tf.Tensor:
+    """The Metropolis-Hastings test: true [B] with probability min(1, exp(log_ratio)).
+
+    With `adjust` false whatever is finite passes.
+    """
     uniform = tf.random.stateless_uniform(tf.shape(log_ratio), key, dtype=log_ratio.dtype)
     # log(0) = -inf would let a NaN ratio through a "not greater" test; "less" is false for NaN.
-    return tf.logical_and(tf.math.is_finite(log_ratio), tf.math.log(uniform) < log_ratio)
+    passed = tf.logical_or(tf.math.log(uniform) < log_ratio, tf.logical_not(adjust))
+    return tf.logical_and(tf.math.is_finite(log_ratio), passed)
 
 
 def _choose(accepted: tf.Tensor, new: tf.Tensor, old: tf.Tensor) -> tf.Tensor:
@@ -146,6 +150,7 @@ def hmc(
     first_step: tf.Tensor | int = 0,
     keep_path: bool = False,
     num_leapfrog: int = 10,
+    adjust: tf.Tensor | bool = True,
 ) -> Chains:
     """Hamiltonian Monte Carlo (Neal, 2011) with identity mass.
 
@@ -153,7 +158,8 @@ def hmc(
     steps of size delta, and accepts with probability
     min(1, exp(log p(x') - |p'|^2 / 2 - log p(x) + |p|^2 / 2)).
 
-    Args as for `langevin`; besides, num_leapfrog: gradient evaluations a step.
+    Args as for `langevin`; besides, num_leapfrog: gradient evaluations a step; adjust: whether
+    proposals are put to the test, which a burn-in may do without.
     """
     delta = _per_chain(step_size, x)
 
@@ -173,7 +179,7 @@ def hmc(
             new_log_prob, new_score = evaluate(new_x)
             new_momentum += delta / 2 * new_score
         kinetic, new_kinetic = _sum(momentum**2) / 2, _sum(new_momentum**2) / 2
-        accept = _accept(new_log_prob - new_kinetic - log_prob + kinetic, accept_key)
+        accept = _accept(new_log_prob - new_kinetic - log_prob + kinetic, accept_key, adjust)
         return [
             _choose(accept, new_x, x),
             _choose(accept, new_log_prob, log_prob),
@@ -198,6 +204,7 @@ def mala(
     key: tf.Tensor,
     first_step: tf.Tensor | int = 0,
     keep_path: bool = False,
+    adjust: tf.Tensor | bool = True,
 ) -> Chains:
     """Langevin dynamics with a Metropolis-Hastings test (Roberts and Tweedie, 1996).
 
@@ -205,9 +212,9 @@ def mala(
     with one leapfrog step, whose ratio of kinetic energies is that of the two proposal densities
     (Neal, 2011, section 5.2).
 
-    Args as for `langevin`.
+    Args as for `langevin`; besides, adjust: whether proposals are put to the test.
     """
-    return hmc(log_prob_fn, x, step_size, num_steps, key, first_step, keep_path, num_leapfrog=1)
+    return hmc(log_prob_fn, x, step_size, num_steps, key, first_step, keep_path, 1, adjust)
 
 
 def preconditioned_langevin(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from DesNet import LEARNING, NETWORKS, DesNet, DivergenceError
+from DesNet import LAG, LEARNING, NETWORKS, DesNet, DivergenceError
 from DesNet import SAMPLERS as DESCRIPTOR_SAMPLERS
 from GenNet import SAMPLERS as GENERATOR_SAMPLERS
 from GenNet import GenNet
@@ -347,7 +347,18 @@ def test_learning_waits_for_chains_that_lag_behind():
     model = built(desnet(learning="convergent", step_size=1e-3, learning_rate=0.05, num_steps=1))
     records = list(model.train(IMAGES, FLAT, 60))
     last = records[-1]
-    lag = max(0, last["energy_difference"]) / (3 * SIDE**2)
-    assert lag > 0.5
+    lag = last["energy_difference"] / (3 * SIDE**2)
+    assert lag > LAG
     scheduled = 0.05 * min(1, (1 - 59 / 60) / 0.7)
-    assert last["learning_rate"] == pytest.approx(scheduled / (1 + lag**2), rel=0.01)
+    assert last["learning_rate"] == pytest.approx(scheduled / (1 + (lag / LAG) ** 2), rel=0.01)
+
+
+def test_mala_is_put_to_the_test_when_the_noise_has_shrunk():
+    options = {"sampler": "mala", "num_steps": 10, "learning_rate": 1e-6, "step_size": 5.0}
+    model = built(desnet(ref_sigma=10.0, data_noise_start=0, **options))
+    records = list(model.train(IMAGES, FLAT, 20))
+    assert all(record["acceptance_rate"] == 1 for record in records[:12])
+    assert np.mean([record["acceptance_rate"] for record in records[12:]]) < 1
+    steps = [record["step_size"] for record in records]
+    assert steps[12] == pytest.approx(5.0)  # until then there is no rate to adapt it to
+    assert steps[19] != pytest.approx(5.0, rel=0.001)

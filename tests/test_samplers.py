@@ -488,3 +488,11 @@ def test_step_sizes_adapt_to_the_target_acceptance():
             )
             rates.append(rate.mean())
     assert np.mean(rates[60:]) == pytest.approx(0.574, abs=0.04)
+
+
+def test_without_its_test_mala_has_the_law_of_langevin():
+    start = np.zeros([CHAINS, 10])
+    chains = sample(samplers.mala, gaussian(1.0), start, 1.0, 100, adjust=False)
+    expected = 1 / (1 - 1.0**2 / 4)
+    assert (chains.acceptance_rate == 1).all()
+    assert chains.position.var() == pytest.approx(expected, rel=4 * np.sqrt(2 / (10 * CHAINS)))
