@@ -271,8 +271,8 @@ class DesNet:
             self.session.run(tf.global_variables_initializer())
             graph.finalize()
 
-    def _build_iteration(self) -> None:
-        """One iteration of synthesis and learning is one `session.run` of what this builds."""
+    def _build_inputs(self) -> None:
+        """What is fed, and the chains that are kept."""
         side = self.image_size
         self._observed = tf.placeholder(tf.float32, [None, side, side, 3], "observed")
         self._index = tf.placeholder(tf.int32, [None], "index")  # of the chains
@@ -298,6 +298,10 @@ class DesNet:
             trainable=False,
         )
 
+    def _build_iteration(self) -> None:
+        """One iteration of synthesis and learning is one `session.run` of what this builds."""
+        self._build_inputs()
+        side = self.image_size
         self._iteration = tf.train.get_or_create_global_step()
         key = tf.stack([self.seed, tf.cast(self._iteration, tf.int32) + 1])
         key = samplers.fold_in(key, self._group)
@@ -358,6 +362,7 @@ class DesNet:
             rate /= 1 + tf.square(tf.nn.relu(-loss) / (LAG * 3 * side**2))
             if target is not None:
                 rate *= tf.minimum(1.0, tf.reduce_mean(chains.acceptance_rate) / target)
+        effective_rate = rate * adam.rate_factor
         # Weights decay while learning waits: a flatter energy lets the chains go.
         shrink = 1 - self.weight_decay * self._rate * adam.rate_factor / self.learning_rate
         sane, norm, updates = adam.minimize(objective, rate, shrink, sane)
@@ -384,7 +389,7 @@ class DesNet:
                 "acceptance_rate": tf.reduce_mean(chains.acceptance_rate),
                 "step_size": tf.reduce_mean(step_size),
                 "out_of_range": out_of_range,
-                "learning_rate": rate * adam.rate_factor,
+                "learning_rate": effective_rate,
                 "roll_backs": adam.roll_backs.read_value(),
             }
 
