@@ -196,10 +196,10 @@ def save_moving_pictures(run: Run, model: GenNet, walk: np.ndarray) -> None:
         run.save("training.gif", lambda file: figures.write_gif(file, panels, 400, hold=1500))
 
 
-def posterior_chains(model: GenNet, data: heldout.Part) -> dict:
+def posterior_chains(model: GenNet, data: heldout.Part, iterations: int) -> dict:
     """How well chains of the run's own sampler draw from p(Z | Y; W), CHAINS of them an image.
 
-    They take a small part of a run; posterior.py takes more.
+    They take at most a tenth of the steps of the run's `iterations`; posterior.py takes more.
 
     Returns:
         r_hat, the worst of the images; effective_sample_size, the least; both by image; the mean
@@ -207,7 +207,8 @@ def posterior_chains(model: GenNet, data: heldout.Part) -> dict:
         of the chains.  None stands for what is no finite number: chains that never moved.
     """
     images, names = data.images[:DIAGNOSED], data.names[:DIAGNOSED]
-    num_draws = max(50, int(PASSES / passes_per_draw(model)))
+    num_draws = min(int(PASSES / passes_per_draw(model)), iterations * model.num_steps // 10)
+    num_draws = max(num_draws, 8)
     num_warm_up = num_draws // 5
     total = len(images) * CHAINS * (num_draws + num_warm_up)
     with tqdm(total=total, desc="Posterior chains", leave=False, dynamic_ncols=True) as bar:
@@ -329,7 +330,7 @@ def save_results(
             "z_mean": z.mean(0).tolist(),
             "z_std": z.std(0).tolist(),
             "loss": run.column("loss")[-1],
-            **posterior_chains(model, data),
+            **posterior_chains(model, data, len(run.history)),
             **{name: heldout.errors(part) for name, part in restored.items()},
         }
     )
