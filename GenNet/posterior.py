@@ -68,7 +68,7 @@ def make_parser() -> console.Parser:
     add(
         "--draws",
         type=console.integer(4 * CHAINS, 10**8),
-        default=2000,
+        default=6000,
         help=f"of each image by each sampler, of its {CHAINS} chains together",
     )
     add(
