@@ -166,7 +166,6 @@ class DesNet:
             return settings[name] if value is None else value
 
         self.network = setting("network", network)
-
         self.step_size = setting("step_size", step_size)
         self.num_steps = num_steps or SAMPLERS[sampler]
         self.data_noise = setting("data_noise", data_noise)
@@ -466,11 +465,13 @@ class DesNet:
             left = 1 - iteration / total
             fall = left / self.decay if self.decay else 1.0
             rate = self.learning_rate * min(1.0, (iteration + 1) / WARM_UP_STEPS, fall)
-            feed = {self._observed: images[index], self._index: index, self._rate: rate}
+            feed = {
+                **{self._observed: images[index], self._index: index, self._rate: rate},
+                self._widening: self._noise_factor(iteration / total),
+            }
             if self.learning == "short_run":
                 feed[self._starts] = starts[index]
             else:
-                feed[self._widening] = self._noise_factor(iteration / total)
                 # Of a landscape that still forms, the test would see every roughness.
                 feed[self._adjust] = self.sampler != "mala" or iteration >= ANNEALED * total
             sane, record = self.session.run([self._sane, self._record], feed)

@@ -156,7 +156,7 @@ def synthesis_panel(images: np.ndarray, starts: np.ndarray, synthesized: np.ndar
     ):
         rows.extend(group)
         labels.extend(["training image", "mean image", "synthesized"])
-    return figures.panel(rows, "Langevin synthesis from mean images", labels)
+    return figures.panel(rows, "Synthesis from mean images", labels)
 
 
 def evenly(count: int, most: int) -> np.ndarray:

@@ -69,12 +69,12 @@ def compare(model: DesNet, observed: np.ndarray, synthesized: np.ndarray) -> dic
     """
     layers = {}
     responses = model.filter_responses(synthesized)
-    for name, ours in model.filter_responses(observed).items():
-        norm = float(np.linalg.norm(ours))
+    for name, response in model.filter_responses(observed).items():
+        norm = float(np.linalg.norm(response))
         layers[name] = {
             "observed": norm,
             "synthesized": float(np.linalg.norm(responses[name])),
-            "difference": float(np.linalg.norm(responses[name] - ours)) / max(norm, 1e-12),
+            "difference": float(np.linalg.norm(responses[name] - response)) / max(norm, 1e-12),
         }
     gabor = {}
     energies = gabor_energies(synthesized)

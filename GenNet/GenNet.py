@@ -183,7 +183,11 @@ class GenNet:
         Returns:
             [B].
         """
-        error = self.squared_error(z, images, visible)
+        return self._log_joint(self.squared_error(z, images, visible), z, sigma)
+
+    @staticmethod
+    def _log_joint(error: tf.Tensor, z: tf.Tensor, sigma: tf.Tensor | float) -> tf.Tensor:
+        """Log p(Y, Z) [B] of the squared errors [B] and z [B, d], as for `log_prob`."""
         return -error / (2 * sigma**2) - tf.reduce_sum(tf.square(z), 1) / 2
 
     def jacobian(
@@ -238,10 +242,7 @@ class GenNet:
             outputs = self._masked(outputs, visible)
         images = self._masked(tf.reshape(images, [-1, self.image_size**2 * 3]), visible)
         residual = images - outputs  # [B, D]
-        log_prob = (
-            -tf.reduce_sum(tf.square(residual), 1) / (2 * sigma**2)
-            - tf.reduce_sum(tf.square(z), 1) / 2
-        )
+        log_prob = self._log_joint(tf.reduce_sum(tf.square(residual), 1), z, sigma)
         score = tf.linalg.matvec(jacobian, residual) / sigma**2 - z
         metric = (
             tf.eye(self.z_dim, dtype=z.dtype)

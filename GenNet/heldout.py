@@ -232,9 +232,8 @@ def errors(restored: Restored) -> dict[str, dict]:
     return {**means, "by_image": by_image}
 
 
-def mean_errors(title: str, restored: Restored) -> dict[str, float]:
-    """The means of `errors` as lines for the console: a name and a number each."""
-    means = errors(restored)
+def mean_errors(title: str, means: dict[str, dict]) -> dict[str, float]:
+    """The means that `errors` found as lines for the console: a name and a number each."""
     return {
         f"{title} {key}, {label}": means[way][key]
         for key in ("psnr", "mae", "rms")

@@ -300,6 +300,7 @@ def save_results(
     unseen = {} if model.visible is None else {"visible": model.visible}
     if held.names:
         unseen |= {"holdout": held.images, "holdout_inferred": restored["holdout"].generator}
+    errors = {name: heldout.errors(part) for name, part in restored.items()}
     for name, part in restored.items():
         pictures[f"{name}.png"] = heldout.panel(part, UNSEEN[name][1])
     for name, figure in pictures.items():
@@ -331,11 +332,11 @@ def save_results(
             "z_std": z.std(0).tolist(),
             "loss": run.column("loss")[-1],
             **posterior_chains(model, data, len(run.history)),
-            **{name: heldout.errors(part) for name, part in restored.items()},
+            **errors,
         }
     )
-    for name, part in restored.items():
-        mean |= heldout.mean_errors(UNSEEN[name][0], part)
+    for name, means in errors.items():
+        mean |= heldout.mean_errors(UNSEEN[name][0], means)
     return mean
 
 
