@@ -19,7 +19,7 @@ import tensorflow.compat.v1 as tf
 
 import samplers
 from guard import WARM_UP_STEPS, GuardedAdam
-from ops import batch_indices, batches_per_epoch, conv2d, dense, leaky_relu
+from ops import Network, batch_indices, batches, batches_per_epoch, conv2d, dense, leaky_relu
 
 NETWORKS = ("strided", "smooth", "assignment")
 
@@ -63,6 +63,7 @@ MAX_DRIFT = 45.0  # mean (delta^2 / 2) |d log p / dY| along the chains, in grey 
 ANNEALED = 0.6  # share of the run, at its start, in which the noise on the images shrinks
 LAG = 0.3  # nats in every dimension: learning waits for chains whose energy lags behind by more
 AVERAGED = 50  # iterations that the running autocorrelation of d(t) looks back
+MAX_CHAINS = 1024  # that never end: 50 MB of images of 64 x 64, and as much for going back
 GROUP = 64  # chains that are run together outside of learning
 MAX_ROLL_BACKS = 20  # in a row, without one good iteration between them
 
@@ -109,13 +110,14 @@ class DesNet:
         decay: float = 0.7,
         weight_decay: float | None = None,
         seed: int = 0,
+        precision: str = "float32",
     ) -> None:
         """Describe the model; `build_model` builds it.
 
         Args:
             mean_colour: [3], of the training set, in [0, 255].
-            num_images: N, how many training images there are; each has a chain, whose step size
-                MALA and HMC adapt.
+            num_images: N, how many training images there are.  Each has a chain, whose step size
+                MALA and HMC adapt; chains that never end are at most MAX_CHAINS.
             image_size: S, a multiple of 8.
             batch_size: images in an iteration.
             network: one of NETWORKS; by default that of LEARNING.
@@ -141,6 +143,9 @@ class DesNet:
                 rate.  It bounds the gradient of f, which otherwise grows until Langevin steps
                 overshoot.
             seed: of every random number.
+            precision: of the network inside Langevin chains, "float32" or "bfloat16"; their
+                positions and the learning step are float32.  The test of MALA and HMC compares
+                energies of 10^5 nats, which bfloat16 rounds by hundreds.
 
         Raises:
             ValueError: a value is out of its range.
@@ -154,12 +159,14 @@ class DesNet:
         if learning not in (None, *LEARNING):
             raise ValueError(f"learning is one of {', '.join(LEARNING)}, not {learning}")
         self.mean_colour = np.asarray(mean_colour, np.float32)
-        self.num_images = num_images
+        self.num_chains = num_images
         self.image_size = image_size
         self.batch_size = batch_size
         self.ref_sigma = ref_sigma
         self.sampler = sampler
         self.learning = learning or default_learning(sampler)
+        if self.learning == "convergent":
+            self.num_chains = min(num_images, MAX_CHAINS)
         settings = LEARNING[self.learning]
 
         def setting(name: str, value: Any) -> Any:
@@ -177,13 +184,13 @@ class DesNet:
         self.decay = decay
         self.weight_decay = setting("weight_decay", weight_decay)
         self.seed = seed
+        self.precision = precision
         layers = {
             "strided": lambda x: self._strided(x, leaky_relu),
             "smooth": lambda x: self._strided(x, tf.nn.silu),
             "assignment": self._assignment,
         }[self.network]
-        # The template makes the variables at its first call and shares them ever after.
-        self._network = tf.make_template("descriptor", layers)
+        self._network = Network("descriptor", layers)
 
     # Network
 
@@ -278,10 +285,10 @@ class DesNet:
         shape = [None, side, side, 3]
         if self.learning == "convergent":
             # Where the chains stand, from where they go on unless other starts are fed.
-            start = tf.broadcast_to(self.mean_colour, [self.num_images, side, side, 3])
+            start = tf.broadcast_to(self.mean_colour, [self.num_chains, side, side, 3])
             self._chains = tf.get_variable("chains/images", initializer=start, trainable=False)
-            stand = tf.gather(self._chains, self._index)
-            self._starts = tf.placeholder_with_default(stand, shape, "starts")
+            self._stand = tf.gather(self._chains, self._index)
+            self._starts = tf.placeholder_with_default(self._stand, shape, "starts")
             self._begin = tf.scatter_update(self._chains, self._index, self._starts)
         else:
             self._starts = tf.placeholder(tf.float32, shape, "starts")
@@ -293,7 +300,7 @@ class DesNet:
         self._num_steps = tf.placeholder_with_default(self.num_steps, [], "num_steps")
         self._step_sizes = tf.get_variable(
             "chains/step_size",
-            initializer=tf.fill([self.num_images], float(self.step_size)),
+            initializer=tf.fill([self.num_chains], float(self.step_size)),
             trainable=False,
         )
 
@@ -310,17 +317,14 @@ class DesNet:
             noise = tf.random.stateless_normal(tf.shape(observed), noise_key)
             observed += self.data_noise * self._widening * noise
         step_size = self._widening * tf.gather(self._step_sizes, self._index)  # [B]
-        chains = self.langevin_dynamics(
-            self._starts - self.mean_colour,
-            step_size,
-            key,
-            self._num_steps,
-            self._first_step,
-            self._adjust,
-        )
+        starts = self._starts - self.mean_colour
+        self._log_prob = self.log_prob(starts)
+        with self._network.precision(self.precision):
+            chains = self.langevin_dynamics(
+                starts, step_size, key, self._num_steps, self._first_step, self._adjust
+            )
         synthesized = chains.position
-        self._log_prob = self.log_prob(self._starts - self.mean_colour)
-        self._responses = self._filter_responses(self._starts - self.mean_colour)
+        self._responses = self._filter_responses(starts)
         self._synthesized = synthesized + self.mean_colour
 
         # The gradient of this loss is that of the negative log likelihood, the model's expectation
@@ -348,7 +352,7 @@ class DesNet:
             ]
         )
         adam = GuardedAdam(
-            tf.trainable_variables("descriptor/"),
+            self._network.variables(),
             [self._chains] if self.learning == "convergent" else [],
             self.beta1,
             self.beta2,
@@ -414,7 +418,7 @@ class DesNet:
         """sum_i df(Y_i)/dtheta over images [B, S, S, 3], by layer."""
         score = tf.reduce_sum(self.descriptor(images))
         layers: dict[str, list[tf.Variable]] = {}
-        for variable in tf.trainable_variables("descriptor/"):
+        for variable in self._network.variables():
             layers.setdefault(variable.op.name.split("/")[1], []).append(variable)
         return {
             name: tf.concat([tf.reshape(g, [-1]) for g in tf.gradients(score, variables)], 0)
@@ -425,7 +429,7 @@ class DesNet:
     def num_parameters(self) -> int:
         """Numbers that are learned."""
         with self.session.graph.as_default():
-            variables = tf.trainable_variables("descriptor/")
+            variables = self._network.variables()
         return sum(v.shape.num_elements() for v in variables)
 
     def train(self, images: np.ndarray, starts: np.ndarray, num_epochs: int) -> Iterator[Record]:
@@ -456,36 +460,38 @@ class DesNet:
             DivergenceError: going back again and again does not help.
         """
         total = num_epochs * batches_per_epoch(len(images), self.batch_size)
-        iteration, failures = int(self.session.run(self._iteration)), 0
-        if self.learning == "convergent" and iteration == 0:
-            every = np.arange(len(starts))
-            self.session.run(self._begin, {self._index: every, self._starts: starts})
-        while iteration < total:
-            index = batch_indices(iteration, len(images), self.batch_size, self.seed)
+        first = int(self.session.run(self._iteration))
+        if self.learning == "convergent" and first == 0:
+            every = np.arange(self.num_chains)
+            self.session.run(self._begin, {self._index: every, self._starts: starts[every]})
+        for iteration, index, batch in batches(images, self.batch_size, self.seed, first, total):
             left = 1 - iteration / total
             fall = left / self.decay if self.decay else 1.0
             rate = self.learning_rate * min(1.0, (iteration + 1) / WARM_UP_STEPS, fall)
             feed = {
-                **{self._observed: images[index], self._index: index, self._rate: rate},
+                **{self._observed: batch, self._rate: rate},
                 self._widening: self._noise_factor(iteration / total),
             }
             if self.learning == "short_run":
-                feed[self._starts] = starts[index]
+                feed |= {self._index: index, self._starts: starts[index]}
             else:
+                feed[self._index] = batch_indices(
+                    iteration, self.num_chains, self.batch_size, self.seed
+                )
                 # Of a landscape that still forms, the test would see every roughness.
                 feed[self._adjust] = self.sampler != "mala" or iteration >= ANNEALED * total
+            yield {"iteration": iteration + 1, **self._iterate(feed, iteration)}
+
+    def _iterate(self, feed: dict, iteration: int) -> Record:
+        """Do an iteration, again and again from the last good state until it is sane."""
+        for _ in range(MAX_ROLL_BACKS + 1):
             sane, record = self.session.run([self._sane, self._record], feed)
-            if not sane:
-                failures += 1
-                if failures > MAX_ROLL_BACKS:
-                    raise DivergenceError(
-                        f"learning diverges at iteration {iteration + 1} however small its steps:"
-                        " choose a smaller --delta or --learning_rate."
-                    )
-                continue
-            failures = 0
-            iteration += 1
-            yield {"iteration": iteration, **{k: float(v) for k, v in record.items()}}
+            if sane:
+                return {k: float(v) for k, v in record.items()}
+        raise DivergenceError(
+            f"learning diverges at iteration {iteration + 1} however small its steps:"
+            " choose a smaller --delta or --learning_rate."
+        )
 
     def _noise_factor(self, progress: float) -> float:
         """The noise on the observed images over data_noise, when `progress` of the run is done."""
@@ -499,7 +505,7 @@ class DesNet:
     def run_chains(self, starts: np.ndarray, num_steps: int, first_step: int = 0) -> np.ndarray:
         """The ends of chains of `num_steps` steps from `starts` [n, S, S, 3], both in [0, 255].
 
-        Chain i takes the step size that the chain of training image i (modulo N) has adapted to,
+        Chain i takes the step size that chain i (modulo their number) has adapted to in learning,
         held fixed.  Images are unclipped.
 
         Args:
@@ -512,7 +518,7 @@ class DesNet:
             part = starts[i : i + GROUP]
             feed = {
                 self._starts: part,
-                self._index: np.arange(i, i + len(part)) % self.num_images,
+                self._index: np.arange(i, i + len(part)) % self.num_chains,
                 self._num_steps: num_steps,
                 self._first_step: first_step,
                 self._group: i // GROUP,
@@ -527,7 +533,7 @@ class DesNet:
         began, as they stand ("convergent").
         """
         if self.learning == "convergent":
-            return self.session.run(self._chains)[: len(starts)]
+            return self.session.run(self._stand, {self._index: np.arange(len(starts))})
         return self.run_chains(starts, self.num_steps)
 
     def film(self, starts: np.ndarray, steps: Sequence[int]) -> np.ndarray:

@@ -53,7 +53,7 @@ class Parser(argparse.ArgumentParser):
 
 
 class DeviceError(Exception):
-    """A device that cannot be had; the message is a sentence for the user."""
+    """A device or a precision that cannot be had; the message is a sentence for the user."""
 
 
 def integer(low: int, high: int, multiple: int = 1) -> Callable[[str], int]:
@@ -124,6 +124,13 @@ def add_run_flags(parser: argparse.ArgumentParser, category: str, output: str) -
         "--device", default="auto", help="auto, cpu, gpu, or gpu:N for the N-th, counted from 0"
     )
     group.add_argument(
+        "--precision",
+        choices=["auto", "float32", "bfloat16"],
+        default="auto",
+        help="of the network inside the sampler while it learns; auto takes bfloat16 where the"
+        " processor multiplies it and the sampler bears it",
+    )
+    group.add_argument(
         "--resume", action="store_true", help="go on with the run in OUTPUT_DIR/CATEGORY"
     )
 
@@ -152,11 +159,49 @@ def session_config(device: str) -> tf.ConfigProto:
     return config
 
 
-def describe_device(config: tf.ConfigProto) -> str:
-    """The device that a session with this configuration computes on, in words."""
+def resolve_precision(precision: str, config: tf.ConfigProto, objection: str = "") -> str:
+    """The precision, float32 or bfloat16, that --precision asks for.
+
+    Args:
+        precision: the flag: "auto" takes bfloat16 where it is fast and there is no objection.
+        config: of the session.
+        objection: why the sampler cannot do with bfloat16, if so.
+
+    Raises:
+        DeviceError: bfloat16 is asked for and cannot be had.
+    """
+    if not objection and not _multiplies_bfloat16(config):
+        objection = "the processor has no instructions for it"
+    if precision == "bfloat16" and objection:
+        raise DeviceError(f"--precision bfloat16: {objection}; choose float32 or auto.")
+    if precision == "auto":
+        return "float32" if objection else "bfloat16"
+    return precision
+
+
+def _multiplies_bfloat16(config: tf.ConfigProto) -> bool:
+    """Whether the device of the session has instructions for products of bfloat16 matrices."""
+    gpu = _gpu(config)
+    if gpu is not None:
+        return bool(gpu.get("compute_capability", (0, 0)) >= (8, 0))
+    if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0":
+        return False  # TensorFlow's own kernels widen every number
+    try:
+        return bool({"avx512_bf16", "amx_bf16"} & set(Path("/proc/cpuinfo").read_text().split()))
+    except OSError:
+        return False  # not Linux
+
+
+def _gpu(config: tf.ConfigProto) -> dict | None:
+    """What TensorFlow knows of the GPU that a session with this configuration computes on."""
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus or config.device_count.get("GPU", 1) == 0:
-        return f"CPU ({os.cpu_count()} cores)"
+        return None
     index = int(config.gpu_options.visible_device_list or 0)
-    details = tf.config.experimental.get_device_details(gpus[index])
-    return str(details.get("device_name", f"GPU {index}"))
+    return {"device_name": f"GPU {index}"} | tf.config.experimental.get_device_details(gpus[index])
+
+
+def describe_device(config: tf.ConfigProto) -> str:
+    """The device that a session with this configuration computes on, in words."""
+    gpu = _gpu(config)
+    return f"CPU ({os.cpu_count()} cores)" if gpu is None else str(gpu["device_name"])

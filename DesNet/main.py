@@ -15,7 +15,7 @@ import evaluation
 import figures
 import long_run
 import moments
-from DesNet import LEARNING, NETWORKS, SAMPLERS, DesNet, DivergenceError
+from DesNet import LEARNING, NETWORKS, SAMPLERS, DesNet, DivergenceError, default_learning
 from ops import batches_per_epoch
 from run import Run, RunError, resolve_flags
 
@@ -24,7 +24,7 @@ CHAIN_FRAMES = 31  # steps of a chain that its pictures show
 # Steps that the pictures show of chains that learning never restarts.
 CONVERGENT_STEPS = {"langevin": 1000, "mala": 1000, "hmc": 200}
 FILMED = 7  # chains that are shown step by step
-
+EVALUATED = 256  # images that pictures, arrays and metrics are of
 
 # What is recorded of every iteration besides the loss: title and axis of its chart.
 DIAGNOSTICS = {
@@ -180,21 +180,26 @@ def save_moving_pictures(run: Run, film: np.ndarray) -> None:
 
 
 def save_results(run: Run, model: DesNet, data: datasets.Dataset, starts: np.ndarray) -> dict:
-    """Write the pictures, arrays and metrics of the run as it stands; return the mean metrics."""
+    """Write the pictures, arrays and metrics of the run as it stands; return the mean metrics.
+
+    They are of the first EVALUATED images.
+    """
+    images, names = data.images[:EVALUATED].astype(np.float32), data.names[:EVALUATED]
+    starts = starts[:EVALUATED]
     synthesized = model.synthesize(starts)
-    match = evaluation.assigned_quality(synthesized, data.images)
+    match = evaluation.assigned_quality(synthesized, images)
     length = model.num_steps
     if model.learning == "convergent":
         length = CONVERGENT_STEPS[model.sampler]
     film = model.film(starts[:FILMED], evenly(length + 1, CHAIN_FRAMES).tolist())
-    matched = moments.compare(model, data.images, synthesized)
+    matched = moments.compare(model, images, synthesized)
     loss = run.column("loss")
     pictures = {
-        "synthesis.png": synthesis_panel(data.images, starts, synthesized),
+        "synthesis.png": synthesis_panel(images, starts, synthesized),
         "langevin.png": figures.panel(
             figures.wrapped(film[:, 0], 8), f"One chain over {length} steps, row by row"
         ),
-        "moments.png": moments.chart(matched, data.images, synthesized),
+        "moments.png": moments.chart(matched, images, synthesized),
         "loss.png": figures.charts({"Loss": (loss, "mean f(synthesized) - mean f(observed)")}),
         "diagnostics.png": figures.charts(
             {title: (run.column(name), label) for name, (title, label) in DIAGNOSTICS.items()}
@@ -205,7 +210,7 @@ def save_results(run: Run, model: DesNet, data: datasets.Dataset, starts: np.nda
     save_moving_pictures(run, film)
     run.save_arrays(
         "results.npz",
-        images=data.images,
+        images=images,
         starts=starts,
         synthesized=synthesized,
         loss=np.array(loss),
@@ -215,17 +220,19 @@ def save_results(run: Run, model: DesNet, data: datasets.Dataset, starts: np.nda
         "ssim": float(match["ssim"].mean()),
         "out_of_range": evaluation.out_of_range(synthesized),
     }
-    if len(data.images) > 1:
-        spread = evaluation.distance(data.images)
+    if len(images) > 1:
+        spread = evaluation.distance(images)
         mean["diversity"] = evaluation.distance(synthesized) / max(spread, 1e-9)
     run.save_metrics(
         {
             **mean,
+            "images": len(data.images),
+            "evaluated": len(images),
             "assigned_to": {
-                name: data.names[i] for name, i in zip(data.names, match["assigned"], strict=True)
+                name: names[i] for name, i in zip(names, match["assigned"], strict=True)
             },
-            "psnr_by_image": dict(zip(data.names, match["psnr"].tolist(), strict=True)),
-            "ssim_by_image": dict(zip(data.names, match["ssim"].tolist(), strict=True)),
+            "psnr_by_image": dict(zip(names, match["psnr"].tolist(), strict=True)),
+            "ssim_by_image": dict(zip(names, match["ssim"].tolist(), strict=True)),
             "moments": matched,
             **{name: run.history[-1][name] for name in DIAGNOSTICS},
             "loss": loss[-1],
@@ -240,7 +247,8 @@ def save_long_run(
 ) -> None:
     """Run chains on for `num_steps` steps; write long_run.png and long_run.json."""
     with tqdm(total=num_steps, unit="step", dynamic_ncols=True, desc="long run") as bar:
-        films, records = long_run.run(model, data.images, starts, num_steps, bar.update)
+        images = data.images[:EVALUATED].astype(np.float32)
+        films, records = long_run.run(model, images, starts, num_steps, bar.update)
     run.save_figure("long_run.png", long_run.film_strip(films, long_run.checkpoints(num_steps)))
     run.save_json("long_run.json", records)
     for kind, (*_, last) in records.items():
@@ -259,6 +267,11 @@ def learn(args: argparse.Namespace) -> None:
         print(f"Skipped {reason}")
     args.batch_size = datasets.batch_size(args.batch_size, len(data.images), default=7)
     starts = datasets.mean_images(data.images)
+    args.learning = args.learning or default_learning(args.sampler)
+    objection = ""
+    if args.sampler != "langevin":
+        objection = f"the test of {args.sampler} compares energies that it rounds"
+    args.precision = console.resolve_precision(args.precision, config, objection)
     model = DesNet(
         mean_colour=data.images.mean((0, 1, 2), dtype=np.float64),
         num_images=len(data.images),
@@ -279,9 +292,10 @@ def learn(args: argparse.Namespace) -> None:
         decay=args.decay,
         weight_decay=args.weight_decay,
         seed=args.seed,
+        precision=args.precision,
     )
     model.build_model(config)
-    args.delta, args.T, args.learning = model.step_size, model.num_steps, model.learning
+    args.delta, args.T = model.step_size, model.num_steps
     for name in LEARNING[model.learning]:
         if name != "step_size":
             setattr(args, name, getattr(model, name))
@@ -292,7 +306,7 @@ def learn(args: argparse.Namespace) -> None:
         f"DesNet: {len(data.images)} images of {args.category} at {args.image_size} x"
         f" {args.image_size}, {console.describe_device(config)},"
         f" {model.network} descriptor of {model.num_parameters / 1e6:.2f} million parameters,"
-        f" {args.sampler} x {args.T}, {args.learning}"
+        f" {args.sampler} x {args.T} in {args.precision}, {args.learning}"
     )
     roll_backs = run.column("roll_backs")[-1] if run.history else 0.0
     for record in run.follow(model.train(data.images, starts, args.num_epochs), total):

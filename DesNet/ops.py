@@ -1,16 +1,59 @@
 """What both models are built from: layers in the TensorFlow 1.x style, and batches.
 
-Variables are made by scope and shared through `tf.make_template`.
-
 Images are [B, height, width, channels].  Every layer reads its input's shape, which must be known
 but for B, and makes a weight and a bias of the input's type in a scope of its name.  Weights start
 as N(0, stddev^2), biases as 0 unless said otherwise.
 """
 
 import math
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import tensorflow.compat.v1 as tf
+
+
+class Network:
+    """Layers that make their variables at the first call and share them ever after."""
+
+    def __init__(self, scope: str, layers: Callable[[tf.Tensor], tf.Tensor]) -> None:
+        """Describe it.
+
+        Args:
+            scope: of its variables.
+            layers: maps an input to an output by the functions of this module.
+        """
+        self._scope = scope
+        self._layers = layers
+        self._copies: dict[str, tf.Tensor] = {}  # of the variables, by name
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        """The layers' output for x, both of the same type."""
+        with tf.variable_scope(self._scope, reuse=tf.AUTO_REUSE, custom_getter=self._variable):
+            inside = tf.cast(x, tf.bfloat16) if self._copies else x
+            return tf.cast(self._layers(inside), x.dtype)
+
+    def _variable(self, getter: Callable, name: str, *args: object, **options: object) -> tf.Tensor:
+        return self._copies[name] if self._copies else getter(name, *args, **options)
+
+    def variables(self) -> list[tf.Variable]:
+        """Those of the current graph."""
+        return tf.trainable_variables(f"{self._scope}/")
+
+    @contextmanager
+    def precision(self, name: str) -> Iterator[None]:
+        """Within it, calls compute in "float32" (or whatever x is) or "bfloat16".
+
+        In bfloat16 they read copies of the variables, which are made here: outside of the loop
+        that calls.
+        """
+        if name == "bfloat16":
+            self._copies = {v.op.name: tf.cast(v, tf.bfloat16) for v in self.variables()}
+        try:
+            yield
+        finally:
+            self._copies = {}
 
 
 def leaky_relu(x: tf.Tensor) -> tf.Tensor:
@@ -92,3 +135,31 @@ def batch_indices(iteration: int, num_images: int, batch_size: int, seed: int) -
     if num_images > batch_size:
         order = np.random.default_rng([seed, epoch]).permutation(num_images)
     return order[part * batch_size : (part + 1) * batch_size]
+
+
+def batches(
+    images: np.ndarray, batch_size: int, seed: int, first: int, last: int
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """The batches of the iterations from `first` up to `last`, read one ahead by a thread.
+
+    Args:
+        images: [N, ...], which may lie on disk.
+        batch_size: images in an iteration.
+        seed: of their order.
+        first: number of the first iteration, counted from 0.
+        last: number of the first that is none of them.
+
+    Yields:
+        The number of the iteration, the indices [B] of its images, and those in float32 [B, ...].
+    """
+
+    def read(iteration: int) -> tuple[int, np.ndarray, np.ndarray]:
+        index = batch_indices(iteration, len(images), batch_size, seed)
+        return iteration, index, images[index].astype(np.float32)
+
+    with ThreadPoolExecutor(1) as reader:
+        ahead = reader.submit(read, first)
+        for iteration in range(first, last):
+            batch = ahead.result()
+            ahead = reader.submit(read, iteration + 1)
+            yield batch

@@ -7,26 +7,34 @@ from its posterior, and a gradient step on W that makes the images more likely g
 
 import math
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cached_property, partial
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 import samplers
-from ops import batch_indices, batches_per_epoch, conv2d_transpose, dense, leaky_relu
+from ops import Network, batches, batches_per_epoch, conv2d_transpose, dense, leaky_relu
 
 # Steps of inference in an iteration and their size, for each sampler.  Langevin is stable only for
 # delta^2 < 4 / lambda, lambda the largest eigenvalue of I + J^T J / sigma^2, J = df/dz: about 0.02
 # for a trained generator.  MALA and HMC start there and adapt.  In the metric G the step has no
 # scale: 1 fits every network and sigma.
 SAMPLERS = {
-    "preconditioned": {"step_size": 1.0, "num_steps": 5},
+    "preconditioned": {"step_size": 1.0, "num_steps": 3},
     "langevin": {"step_size": 0.02, "num_steps": 30},
     "mala": {"step_size": 0.02, "num_steps": 30},
     "hmc": {"step_size": 0.02, "num_steps": 3},
 }
 
 Record = dict[str, float]
+
+
+class Drawing(NamedTuple):
+    """Chains at the learned W whose every position is kept."""
+
+    inputs: dict[str, tf.Tensor]  # what is fed besides images, z and sigma
+    drawn: tuple[tf.Tensor, tf.Tensor]  # the path [l, B, d] and the acceptance rates [B]
 
 
 class GenNet:
@@ -60,6 +68,7 @@ class GenNet:
         seed: int = 0,
         smooth: bool = False,
         visible: np.ndarray | None = None,
+        precision: str = "float32",
     ) -> None:
         """Describe the model; `build_model` builds it.
 
@@ -86,6 +95,9 @@ class GenNet:
             smooth: smooth the kernels of the network.  One with free kernels learns the visible
                 pixels of a few images by heart and leaves noise at the hidden ones.
             visible: which pixels of each training image are seen, [N, S, S, 1]; by default all.
+            precision: of the network while the chains of learning run, "float32" or "bfloat16".
+                Their positions and log densities, the learning step, and all that `run_chains`
+                draws are float32.
 
         Raises:
             ValueError: a value is out of its range.
@@ -113,14 +125,14 @@ class GenNet:
         self.seed = seed
         self.smooth = smooth
         self.visible = visible
-        # The template makes the variables at its first call and shares them ever after.
-        self._network = tf.make_template("generator", self._layers)
+        self.precision = precision
+        self._network = Network("generator", self._layers)
 
     # Network
 
     def generator(self, z: tf.Tensor) -> tf.Tensor:
         """f(z; W): [B, d] -> images [B, S, S, 3] in [-1, 1]."""
-        return self._network(z)
+        return tf.nn.tanh(self._network(z))
 
     def _layers(self, z: tf.Tensor) -> tf.Tensor:
         z = tf.ensure_shape(z, [None, self.z_dim])
@@ -137,8 +149,7 @@ class GenNet:
             name = f"deconv_{channels}"
             x = leaky_relu(conv2d_transpose(x, channels, 5, 2, name, stddev, self.smooth))
         stddev = math.sqrt(2 / (taps / 4 * width))
-        x = conv2d_transpose(x, 3, 5, 2, "image", stddev, self.smooth)
-        return tf.nn.tanh(x)  # [B, 64, 64, 3]
+        return conv2d_transpose(x, 3, 5, 2, "image", stddev, self.smooth)  # [B, 64, 64, 3]
 
     # Log density
 
@@ -190,65 +201,56 @@ class GenNet:
         """Log p(Y, Z) [B] of the squared errors [B] and z [B, d], as for `log_prob`."""
         return -error / (2 * sigma**2) - tf.reduce_sum(tf.square(z), 1) / 2
 
-    def jacobian(
-        self, z: tf.Tensor, visible: tf.Tensor | None = None
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The visible outputs f(z) [B, D] and J = df/dz [B, d, D].
+    def jacobian(self, z: tf.Tensor, visible: tf.Tensor | None = None) -> tf.Tensor:
+        """J = df/dz of the visible outputs, [B, d, D].
 
-        J comes from d forward differences, all in one batched forward pass: for a small d that is
-        far cheaper than a pass backward.
+        In forward mode: J v is the derivative in u of u -> J^T u, which tf.gradients gives.  For a
+        small d that is far cheaper than a pass backward for each of the D outputs.
 
         Args:
             z: [B, d].
             visible: [B, S, S, 1], as for `squared_error`.
         """
-        d, step = self.z_dim, 1e-2
-        shifts = step * tf.concat(
-            [tf.zeros([1, 1, d], z.dtype), tf.eye(d, dtype=z.dtype)[:, None]], 0
-        )  # [d + 1, 1, d]
-        outputs = self.generator(tf.reshape(z + shifts, [-1, d]))
-        outputs = tf.reshape(outputs, [d + 1, -1, self.image_size**2 * 3])  # [d + 1, B, D]
-        outputs = self._masked(outputs, visible)
-        return outputs[0], tf.transpose((outputs[1:] - outputs[0]) / step, [1, 0, 2])
+        outputs = tf.reshape(self.generator(z), [-1, self.image_size**2 * 3])  # [B, D]
+        u = tf.zeros_like(outputs)
+        (pulled,) = tf.gradients(outputs, z, u)  # J^T u
+        units = [tf.ones_like(z) * unit for unit in np.eye(self.z_dim, dtype=np.float32)]
+        columns = [tf.gradients(pulled, u, unit)[0] for unit in units]  # d times [B, D]
+        return tf.stack([self._masked(column, visible) for column in columns], 1)
 
     def _masked(self, values: tf.Tensor, visible: tf.Tensor | None) -> tf.Tensor:
-        """Values [..., B, D] of pixels and channels, 0 where they are hidden."""
+        """Values [B, D] of pixels and channels, 0 where they are hidden."""
         if visible is None:
             return values
         seen = tf.tile(visible, [1, 1, 1, 3])  # [B, S, S, 3]
         return values * tf.reshape(seen, [-1, self.image_size**2 * 3])
 
-    def log_prob_and_metric(
+    def gauss_newton_metric(self, jacobian: tf.Tensor, sigma: tf.Tensor | float) -> tf.Tensor:
+        """G = I + J^T J / sigma^2, [B, d, d], for J [B, d, D]."""
+        product = tf.matmul(jacobian, jacobian, transpose_b=True)
+        return tf.eye(self.z_dim, dtype=jacobian.dtype) + product / sigma**2
+
+    def log_prob_and_score(
         self,
         z: tf.Tensor,
         images: tf.Tensor,
         sigma: tf.Tensor | float,
+        jacobian: tf.Tensor,
         visible: tf.Tensor | None = None,
-        jacobian: tf.Tensor | None = None,
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Log p [B], its score [B, d] and the Gauss-Newton metric G = I + J^T J / sigma^2.
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Log p(Y, Z) [B], and its score [B, d] by a J that is given: one pass forward.
 
         Args:
             z: [B, d].
             images: [B, S, S, 3] in [-1, 1].
             sigma: standard deviation of the noise.
+            jacobian: J [B, d, D], at z or near it.
             visible: [B, S, S, 1], as for `squared_error`.
-            jacobian: J [B, d, D] to take for that at z; it costs d passes less.
         """
-        if jacobian is None:
-            outputs, jacobian = self.jacobian(z, visible)
-        else:
-            outputs = tf.reshape(self.generator(z), [-1, self.image_size**2 * 3])
-            outputs = self._masked(outputs, visible)
-        images = self._masked(tf.reshape(images, [-1, self.image_size**2 * 3]), visible)
-        residual = images - outputs  # [B, D]
+        residual = tf.reshape(images - self.generator(z), [-1, self.image_size**2 * 3])
+        residual = self._masked(residual, visible)  # [B, D]
         log_prob = self._log_joint(tf.reduce_sum(tf.square(residual), 1), z, sigma)
-        score = tf.linalg.matvec(jacobian, residual) / sigma**2 - z
-        metric = (
-            tf.eye(self.z_dim, dtype=z.dtype)
-            + tf.matmul(jacobian, jacobian, transpose_b=True) / sigma**2
-        )
-        return log_prob, score, metric
+        return log_prob, tf.linalg.matvec(jacobian, residual) / sigma**2 - z
 
     # Inference
 
@@ -277,16 +279,20 @@ class GenNet:
             num_steps: length of the chains; by default that of an iteration.
             first_step: number of the first step, for chains that go on.
             keep_path: return every position of the chains too.
-            reference: [B, d], where the preconditioned sampler takes its J; by default anew at
-                every step.  The test keeps the law exact, and a step costs d passes less.
+            reference: [B, d], where the preconditioned sampler takes its J once for all; by default
+                anew at every step.  The law is the same, and a step costs d passes less.
         """
         steps = self.num_steps if num_steps is None else num_steps
         rest = (z, step_size, steps, key, first_step, keep_path)
         if self.sampler == "preconditioned":
-            jacobian = None if reference is None else self.jacobian(reference, visible)[1]
-            return samplers.preconditioned_langevin(
-                lambda z: self.log_prob_and_metric(z, images, sigma, visible, jacobian), *rest
-            )
+            fixed = None if reference is None else self.jacobian(reference, visible)
+
+            def evaluate(z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+                jacobian = self.jacobian(z, visible) if fixed is None else fixed
+                log_prob, score = self.log_prob_and_score(z, images, sigma, jacobian, visible)
+                return log_prob, score, self.gauss_newton_metric(jacobian, sigma)
+
+            return samplers.preconditioned_langevin(evaluate, *rest)
         sample: dict[str, Callable] = {
             "langevin": samplers.langevin,
             "mala": samplers.mala,
@@ -302,7 +308,7 @@ class GenNet:
         to N(0, I) again leaves every f(z) as it was, and the prior term better.  S is shrunk
         towards I with the weight of d images, so that few images in many dimensions have one.
         """
-        variables = {v.op.name: v for v in self._variables()}
+        variables = {v.op.name: v for v in self._network.variables()}
         weight, bias = (variables[f"generator/project/{n}"] for n in ("weight", "bias"))
         mean = tf.reduce_mean(z, 0)  # [d]
         centred = z - mean
@@ -346,11 +352,9 @@ class GenNet:
         with tf.Graph().as_default() as graph:
             tf.set_random_seed(self.seed)
             self._build_iteration()
-            self._build_drawing()
             self.saver = tf.train.Saver(max_to_keep=2, save_relative_paths=True)
             self.session = tf.Session(graph=graph, config=config)
             self.session.run(tf.global_variables_initializer())
-            graph.finalize()
 
     def _build_iteration(self) -> None:
         """One iteration of inference and learning is one `session.run` of what this builds."""
@@ -377,14 +381,15 @@ class GenNet:
         images = self._images / 127.5 - 1
         key = tf.stack([self.seed, tf.cast(self._iteration, tf.int32) + 2])
         step_size = tf.gather(self._step_sizes, self._index)
-        chains = self.langevin_dynamics(
-            tf.gather(self._chains, self._index),
-            images,
-            self._sigma,
-            step_size,
-            key,
-            self._visible,
-        )
+        with self._network.precision(self.precision):
+            chains = self.langevin_dynamics(
+                tf.gather(self._chains, self._index),
+                images,
+                self._sigma,
+                step_size,
+                key,
+                self._visible,
+            )
         if self.sampler in samplers.TARGET_ACCEPTANCE:
             target = samplers.TARGET_ACCEPTANCE[self.sampler]
             step_size = samplers.adapted_step_size(step_size, chains.acceptance_rate, target)
@@ -404,7 +409,7 @@ class GenNet:
                 tf.gather(z, self._index), images, self._sigma, self._visible
             )
             adam = tf.train.AdamOptimizer(self._rate, self.beta1)
-            gradients = adam.compute_gradients(objective, self._variables())
+            gradients = adam.compute_gradients(objective, self._network.variables())
             learn = adam.apply_gradients(gradients, self._iteration)
         # The objective holds the likelihood of the inferred Z: moving the prior changes no f(Z).
         prior_term = tf.reduce_sum(tf.square(chains.position), 1) / 2  # [B]
@@ -422,38 +427,33 @@ class GenNet:
                 "energy_difference": energy_difference,
             }
 
-    def _build_drawing(self) -> None:
-        """Chains at the learned W whose every position is kept, for `run_chains`."""
-        self._step_size = tf.placeholder(tf.float32, [None], "step_size")
-        self._key = tf.placeholder(tf.int32, [2], "key")
-        self._first_step = tf.placeholder(tf.int32, [], "first_step")
-        self._num_steps = tf.placeholder(tf.int32, [], "num_steps")
-        self._reference = tf.placeholder(tf.float32, [None, self.z_dim], "reference")
-        images = self._images / 127.5 - 1
-        chains = self.langevin_dynamics(
-            self._z,
-            images,
-            self._sigma,
-            self._step_size,
-            self._key,
-            self._visible,
-            self._num_steps,
-            self._first_step,
-            keep_path=True,
-            reference=self._reference,
-        )
-        self._drawn = (chains.path, chains.acceptance_rate)
-        self._metric = self.log_prob_and_metric(self._z, images, self._sigma, self._visible)[2]
+    @cached_property
+    def _drawing(self) -> Drawing:
+        """What `run_chains` runs: built when it is first asked for, so that learning starts."""
+        with self.session.graph.as_default():
+            images = self._images / 127.5 - 1
+            inputs = {
+                "step_size": tf.placeholder(tf.float32, [None], "step_size"),
+                "key": tf.placeholder(tf.int32, [2], "key"),
+                "first_step": tf.placeholder(tf.int32, [], "first_step"),
+                "num_steps": tf.placeholder(tf.int32, [], "num_steps"),
+                "reference": tf.placeholder(tf.float32, [None, self.z_dim], "reference"),
+            }
+            chains = self.langevin_dynamics(
+                self._z, images, self._sigma, visible=self._visible, keep_path=True, **inputs
+            )
+            return Drawing(inputs, (chains.path, chains.acceptance_rate))
 
-    @staticmethod
-    def _variables() -> list[tf.Variable]:
-        return tf.trainable_variables("generator/")
+    @cached_property
+    def _metric(self) -> tf.Tensor:
+        with self.session.graph.as_default():
+            return self.gauss_newton_metric(self.jacobian(self._z, self._visible), self._sigma)
 
     @property
     def num_parameters(self) -> int:
         """Numbers that are learned."""
         with self.session.graph.as_default():
-            return sum(v.shape.num_elements() for v in self._variables())
+            return sum(v.shape.num_elements() for v in self._network.variables())
 
     def train(self, images: np.ndarray, num_epochs: int) -> Iterator[Record]:
         """Learn until `num_epochs` epochs are done in all, yielding a record an iteration.
@@ -472,14 +472,14 @@ class GenNet:
             and gradient_norm = ||L'(W)||, at the noise of the iteration.
         """
         total = num_epochs * batches_per_epoch(self.num_images, self.batch_size)
-        for iteration in range(int(self.session.run(self._iteration)), total):
-            index = batch_indices(iteration, self.num_images, self.batch_size, self.seed)
+        first = int(self.session.run(self._iteration))
+        for iteration, index, batch in batches(images, self.batch_size, self.seed, first, total):
             progress = min(1.0, iteration / self.sigma_steps) if self.sigma_steps else 1.0
             sigma = self.sigma_start * (self.sigma / self.sigma_start) ** progress
             left = 1 - iteration / total
             rate = self.g_lr * min(1.0, left / self.decay if self.decay else 1.0)
             feed = {
-                self._images: images[index],
+                self._images: batch,
                 self._index: index,
                 self._sigma: sigma,
                 self._rate: rate,
@@ -523,13 +523,14 @@ class GenNet:
         Returns:
             The path [l, B, d] and the acceptance rates [B].
         """
-        feed = {
-            **self._seen(images, visible, sigma),
-            **{self._z: z, self._step_size: step_size, self._reference: reference},
-            **{self._num_steps: num_steps, self._first_step: first_step},
-            self._key: [self.seed, key],
+        inputs, drawn = self._drawing
+        values = {
+            **{"step_size": step_size, "num_steps": num_steps, "first_step": first_step},
+            **{"key": [self.seed, key], "reference": reference},
         }
-        return self.session.run(self._drawn, feed)
+        feed = {inputs[name]: value for name, value in values.items()}
+        feed |= {**self._seen(images, visible, sigma), self._z: z}
+        return self.session.run(drawn, feed)
 
     def metric(
         self, z: np.ndarray, images: np.ndarray, visible: np.ndarray | None = None
@@ -560,9 +561,9 @@ class GenNet:
         ]
         return np.concatenate(parts)
 
-    def reconstruct(self) -> np.ndarray:
-        """f(Z) for the inferred Z of the training images, [N, S, S, 3] in [0, 255]."""
-        return self.generate(self.latents())
+    def reconstruct(self, n: int | None = None) -> np.ndarray:
+        """f(Z) for the inferred Z of the first n training images, [n, S, S, 3] in [0, 255]."""
+        return self.generate(self.latents()[:n])
 
     def sample(self, n: int) -> np.ndarray:
         """N images of the model, f(z) with z ~ N(0, I): [n, S, S, 3] in [0, 255]."""

@@ -26,7 +26,7 @@ WAYS = {"generator": "f(Z)", "pca": "PCA", "mean_image": "mean image"}  # of res
 class Part(NamedTuple):
     """Some images of a category, and which of their pixels are seen."""
 
-    images: np.ndarray  # [n, S, S, 3] float32 in [0, 255]
+    images: np.ndarray  # [n, S, S, 3] in [0, 255]
     names: list[str]  # file names, n of them
     visible: np.ndarray  # [n, S, S, 1] bool
 
@@ -110,14 +110,20 @@ def split(
     held = np.isin(data.names, holdout)  # [N]
     if held.all():
         raise datasets.DatasetError(f"--holdout leaves none of {there} to learn: name fewer.")
-    visible = np.ones_like(data.images[..., :1], bool)
+    num_images, image_size = data.images.shape[:2]
+    visible = np.broadcast_to(True, [num_images, image_size, image_size, 1])
     if occlude:
-        visible = visible_pixels(occlude, len(visible), visible.shape[1], seed)
-    learned, others = (
-        Part(data.images[i], [data.names[k] for k in i], visible[i])
-        for i in (np.flatnonzero(~held), np.flatnonzero(held))
-    )
-    return learned, others
+        visible = visible_pixels(occlude, num_images, image_size, seed)
+    whole = Part(data.images, data.names, visible)
+    # The whole array stays on disk; a choice from it is copied to memory.
+    learned = _choose(whole, ~held) if holdout else whole
+    return learned, _choose(whole, held)
+
+
+def _choose(part: Part, chosen: np.ndarray) -> Part:
+    """The images of a part where `chosen` [n] is true."""
+    names = [name for name, choose in zip(part.names, chosen, strict=True) if choose]
+    return Part(part.images[chosen], names, part.visible[chosen])
 
 
 def mean_image(images: np.ndarray, visible: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Inference of z by a learned generator: draws of posteriors, and images that were not learned."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -56,7 +56,6 @@ def draw_posterior(
     """
     n, d = len(images), model.z_dim
     inferred = model.latents()[:n]  # [n, d]
-    # As many chains at once as images in a batch: drawing needs no more memory than learning.
     metric = np.concatenate(
         [
             model.metric(inferred[part], images[part], _visible(model, part))
@@ -72,7 +71,7 @@ def draw_posterior(
     if model.sampler in samplers.TARGET_ACCEPTANCE:
         step_size = np.linalg.eigvalsh(metric)[:, -1].repeat(CHAINS) ** -0.5
     parts = []
-    for chains in _batches(len(start), model.batch_size):
+    for chains in _batches(len(start), CHAINS * model.batch_size):
         of = chains // CHAINS  # the image of each chain
         rest = {"images": images[of], "visible": _visible(model, of), "reference": inferred[of]}
         key = -1 - int(chains[0])  # learning counts its iterations upward
@@ -106,25 +105,29 @@ def _draw(
     rest: dict,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Positions [B, draws, d], step sizes and acceptance rates [B] of chains from z [B, d]."""
+
+    def run(first: int, last: int, piece: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Steps from `first` up to `last`: the path and the acceptance rates of each piece."""
+        nonlocal z
+        for t in range(first, last, piece):
+            length = min(piece, last - t)
+            path, rate = model.run_chains(z, step_size, length, key, t, **rest)
+            z = path[-1]
+            yield path, rate
+            advance(length * len(z))
+
     target = samplers.TARGET_ACCEPTANCE.get(model.sampler)
     logs = []
-    for t in range(num_warm_up):
-        path, rate = model.run_chains(z, step_size, 1, key, t, **rest)
-        z = path[-1]
-        if target is not None:
-            step_size = step_size * np.exp((rate - target) / math.sqrt(t + 1))
+    for t, (_, rate) in enumerate(run(0, num_warm_up, 1 if target else PIECE), 1):
+        if target:
+            step_size = step_size * np.exp((rate - target) / math.sqrt(t))
             logs.append(np.log(step_size))
-        advance(len(z))
     if logs:
         step_size = np.exp(np.mean(logs[len(logs) // 2 :], 0))
     paths, accepted = [], np.zeros(len(z))
-    for t in range(0, num_draws, PIECE):
-        length = min(PIECE, num_draws - t)
-        path, rate = model.run_chains(z, step_size, length, key, num_warm_up + t, **rest)
-        z = path[-1]
+    for path, rate in run(num_warm_up, num_warm_up + num_draws, PIECE):
         paths.append(path)
-        accepted += rate * length
-        advance(length * len(z))
+        accepted += rate * len(path)
     return np.concatenate(paths).swapaxes(0, 1), step_size, accepted / num_draws
 
 

@@ -26,6 +26,7 @@ PLANE_REACH = 2.5  # standard deviations of the prior, from the middle to an edg
 WALK_STEPS = 120  # of the walk through the training images
 DIAGNOSED = 55  # training images whose posterior is drawn from at the end, and
 PASSES = 200  # through the network that each of its chains may take
+EVALUATED = 256  # training images that pictures, arrays and metrics are of
 WALKED = 55  # training images that the walk passes, as many as the panel shows
 UNSEEN = {  # what learning does not see -> its name on the console, the title of its panel
     "occlusion": ("hidden", "Training images whose hidden pixels are restored"),
@@ -257,7 +258,8 @@ def restore_unseen(
     pca = heldout.PCA(learned.images, learned.visible, model.z_dim)
     mean = heldout.mean_image(learned.images, learned.visible)
     if model.visible is not None:
-        restored["occlusion"] = heldout.Restored(learned, model.reconstruct(), pca.fitted, mean)
+        generated = model.reconstruct(len(learned.images))
+        restored["occlusion"] = heldout.Restored(learned, generated, pca.fitted, mean)
     if held.names:
         visible = None if model.visible is None else held.visible
         restored["holdout"] = heldout.Restored(
@@ -269,15 +271,20 @@ def restore_unseen(
 def save_results(
     run: Run, model: GenNet, data: heldout.Part, held: heldout.Part
 ) -> dict[str, float]:
-    """Write the pictures, arrays and metrics of the run as it stands; return the mean metrics."""
-    reconstructions = model.reconstruct()
+    """Write the pictures, arrays and metrics of the run as it stands; return the mean metrics.
+
+    They are of the first EVALUATED images; the inferred z are those of all.
+    """
+    images, names = data.images[:EVALUATED].astype(np.float32), data.names[:EVALUATED]
+    evaluated = heldout.Part(images, names, data.visible[:EVALUATED])
+    reconstructions = model.reconstruct(EVALUATED)
     samples = model.sample(64)
     interpolation = model.interpolate(8, 2.0)
     z = model.latents()
-    psnr, ssim = metrics.psnr_and_ssim(reconstructions, data.images)
+    psnr, ssim = metrics.psnr_and_ssim(reconstructions, images)
     axis = [f"{value:.2f}" for value in np.linspace(-2, 2, 8)]
     pictures = {
-        "reconstruction.png": reconstruction_panel(data.images, reconstructions),
+        "reconstruction.png": reconstruction_panel(images, reconstructions),
         "samples.png": figures.panel(
             figures.wrapped(samples, 8), "Samples of the model: f(z), z ~ N(0, I)"
         ),
@@ -289,14 +296,14 @@ def save_results(
             "z₂",
             "z₁",
         ),
-        "latent.png": latent_plane(z, data.images),
+        "latent.png": latent_plane(z[:EVALUATED], images),
         "loss.png": figures.charts(
             {"Reconstruction error": (run.column("loss"), "||Y - f(Z)||² / (2 sigma²)")},
             log=["Reconstruction error"],
         ),
         "diagnostics.png": diagnostic_charts(run),
     }
-    restored = restore_unseen(model, data, held)
+    restored = restore_unseen(model, evaluated, held)
     unseen = {} if model.visible is None else {"visible": model.visible}
     if held.names:
         unseen |= {"holdout": held.images, "holdout_inferred": restored["holdout"].generator}
@@ -309,7 +316,7 @@ def save_results(
     save_moving_pictures(run, model, walk)
     run.save_arrays(
         "results.npz",
-        images=data.images,
+        images=images,
         reconstructions=reconstructions,
         samples=samples,
         interpolation=interpolation,
@@ -326,12 +333,14 @@ def save_results(
     run.save_metrics(
         {
             **mean,
-            "psnr_by_image": dict(zip(data.names, psnr.tolist(), strict=True)),
-            "ssim_by_image": dict(zip(data.names, ssim.tolist(), strict=True)),
+            "images": len(data.images),
+            "evaluated": len(images),
+            "psnr_by_image": dict(zip(names, psnr.tolist(), strict=True)),
+            "ssim_by_image": dict(zip(names, ssim.tolist(), strict=True)),
             "z_mean": z.mean(0).tolist(),
             "z_std": z.std(0).tolist(),
             "loss": run.column("loss")[-1],
-            **posterior_chains(model, data, len(run.history)),
+            **posterior_chains(model, evaluated, len(run.history)),
             **errors,
         }
     )
@@ -350,6 +359,7 @@ def learn(args: argparse.Namespace) -> None:
     if args.smooth is None:
         args.smooth = args.occlude is not None
     args.batch_size = datasets.batch_size(args.batch_size, len(learned.images), default=11)
+    args.precision = console.resolve_precision(args.precision, config)
     model = GenNet(
         num_images=len(learned.images),
         image_size=args.image_size,
@@ -368,6 +378,7 @@ def learn(args: argparse.Namespace) -> None:
         seed=args.seed,
         smooth=args.smooth,
         visible=learned.visible if args.occlude else None,
+        precision=args.precision,
     )
     model.build_model(config)
     args.delta, args.sample_steps = model.step_size, model.num_steps
@@ -377,7 +388,7 @@ def learn(args: argparse.Namespace) -> None:
         f"GenNet: {len(learned.images)} images of {args.category} at {args.image_size} x"
         f" {args.image_size}, {console.describe_device(config)},"
         f" generator of {model.num_parameters / 1e6:.1f} million parameters,"
-        f" {args.sampler} x {args.sample_steps}"
+        f" {args.sampler} x {args.sample_steps} in {args.precision}"
     )
     for record in run.follow(model.train(learned.images, args.num_epochs), total):
         if record["iteration"] % args.log_step == 0:

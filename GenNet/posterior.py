@@ -82,8 +82,8 @@ def make_parser() -> console.Parser:
     return parser
 
 
-def load_images(folder: Folder) -> tuple[np.ndarray, list[str]]:
-    """The training images of the run [N, S, S, 3] in [0, 255], and their names.
+def load_images(folder: Folder) -> tuple[np.ndarray, list[str], int]:
+    """Training images of the run [n, S, S, 3] in [0, 255], their names, and how many it had.
 
     Raises:
         RunError: the run has not finished, or did not see whole images.
@@ -91,7 +91,7 @@ def load_images(folder: Folder) -> tuple[np.ndarray, list[str]]:
     try:
         with np.load(folder.folder / "results.npz") as arrays:
             whole = "visible" not in arrays
-            images = arrays["images"]
+            images, num_images = arrays["images"], len(arrays["z"])
         names = list(json.loads((folder.folder / "metrics.json").read_text())["psnr_by_image"])
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise RunError(
@@ -103,7 +103,7 @@ def load_images(folder: Folder) -> tuple[np.ndarray, list[str]]:
             f"the run in {folder.folder} was made with --occlude, and quadrature is of whole"
             " images: choose another run."
         )
-    return images, names
+    return images, names, num_images
 
 
 def load_model(
@@ -119,7 +119,6 @@ def load_model(
         num_images=num_images,
         image_size=config["image_size"],
         z_dim=config["z_dim"],
-        batch_size=num_images * CHAINS,
         sigma=config["sigma"],
         sampler=sampler,
         step_size=own or STEP_SIZE.get(sampler),
@@ -143,7 +142,7 @@ def find_posteriors(model: GenNet, images: np.ndarray) -> list[quadrature.Poster
     with tqdm(total=total, desc="quadrature", dynamic_ncols=True) as bar:
         starts = quadrature.starts(decode, flat, model.sigma, bar.update)
         posteriors = []
-        for image, start, inferred in zip(flat, starts, model.latents(), strict=True):
+        for image, start, inferred in zip(flat, starts, model.latents()[: len(flat)], strict=True):
             climbs = np.concatenate([start, inferred[None]])
             posteriors.append(quadrature.posterior(decode, image, model.sigma, climbs))
             bar.update()
@@ -301,9 +300,9 @@ def measure(args: argparse.Namespace) -> None:
             " choose a run of GenNet with --z_dim 2."
         )
     try:
-        images, names = load_images(folder)
+        images, names, num_images = load_images(folder)
         models = {
-            sampler: load_model(folder, config, len(images), sampler, device)
+            sampler: load_model(folder, config, num_images, sampler, device)
             for sampler in dict.fromkeys(args.samplers)
         }
     except (KeyError, TypeError, ValueError) as error:

@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import ROOT, SMALL, command, flags, results, save_image
+from conftest import ROOT, SMALL, command, flags, load_file, results, save_image
 from PIL import Image
 
 WRITTEN = {
@@ -189,6 +189,43 @@ def test_mistakes_get_one_sentence(name, pictures, tmp_path, mains, capsys, more
     sentence = fails(capsys, mains[name].main, flags(name, pictures, tmp_path / "out", *more))
     assert says in sentence
     assert not (tmp_path / "out").exists()
+
+
+def test_a_precision_that_cannot_be_had(name, pictures, tmp_path, mains, capsys, monkeypatch):
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    arguments = flags(name, pictures, tmp_path / "out")
+    sentence = fails(capsys, mains[name].main, [*arguments, "--precision=bfloat16"])
+    assert "no instructions" in sentence
+    mains[name].main(arguments)  # auto never fails
+    config = json.loads((tmp_path / "out" / "cats" / "config.json").read_text())
+    assert config["precision"] == "float32"
+
+
+def test_energies_that_are_compared_are_not_rounded(pictures, tmp_path, mains, capsys):
+    more = ["--sampler=mala", "--precision=bfloat16"]
+    arguments = flags("DesNet", pictures, tmp_path / "out", *more)
+    assert "mala" in fails(capsys, mains["DesNet"].main, arguments)
+
+
+def test_many_images_are_learned_and_the_first_are_evaluated(
+    name, pictures, tmp_path, mains, monkeypatch
+):
+    monkeypatch.setattr(mains[name], "EVALUATED", 2)
+    mains[name].main(flags(name, pictures, tmp_path / "out"))
+    folder = tmp_path / "out" / "cats"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert (metrics["images"], metrics["evaluated"]) == (3, 2)
+    assert list(metrics["psnr_by_image"]) == ["0.png", "1.png"]
+    arrays = results(folder)
+    assert len(arrays["images"]) == 2
+    if name == "GenNet":
+        assert len(arrays["z"]) == 3
+        posterior = load_file(ROOT / "GenNet" / "posterior.py")
+        posterior.main(
+            [f"--output_dir={tmp_path / 'out'}", "--category=cats", "--draws=16", "--samplers=mala"]
+        )
+        report = json.loads((folder / "posterior.json").read_text())
+        assert list(report["images"]) == ["0.png", "1.png"]
 
 
 def test_a_folder_without_images_gets_one_sentence(name, pictures, tmp_path, mains, capsys):

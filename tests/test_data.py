@@ -7,6 +7,7 @@ from PIL import Image
 
 import datasets
 import figures
+import ops
 
 ORANGE = (220, 120, 20)
 
@@ -67,6 +68,30 @@ def test_files_come_in_the_order_of_their_names_and_others_are_left_alone(tmp_pa
     data = datasets.load(tmp_path, 16)
     assert data.names == ["a.PNG", "b.png"]
     assert data.skipped == []
+
+
+def test_images_are_decoded_in_pieces_to_an_array_on_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets, "PIECE", 2)
+    images = np.random.default_rng(0).integers(0, 256, (7, 16, 16, 3))
+    for i, image in enumerate(images):
+        save_image(tmp_path / f"{i}.png", image)
+    (tmp_path / "3b.png").write_text("not an image")
+    data = datasets.load(tmp_path, 16)
+    assert isinstance(data.images, np.memmap)
+    np.testing.assert_array_equal(data.images, images)
+    assert data.names == [f"{i}.png" for i in range(7)]
+
+
+def test_batches_are_those_of_their_iterations():
+    images = np.arange(10, dtype=np.uint8)[:, None]
+    seen = list(ops.batches(images, 4, 5, 2, 7))
+    assert [iteration for iteration, *_ in seen] == [2, 3, 4, 5, 6]
+    for iteration, index, batch in seen:
+        np.testing.assert_array_equal(index, ops.batch_indices(iteration, 10, 4, 5))
+        np.testing.assert_array_equal(batch[:, 0], index)
+        assert batch.dtype == np.float32
+    epoch = np.concatenate([index for _, index, _ in seen[1:4]])
+    assert sorted(epoch) == list(range(10))
 
 
 def test_damaged_files_are_named_and_skipped(tmp_path, monkeypatch):

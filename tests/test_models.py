@@ -87,24 +87,29 @@ def test_the_score_of_the_generator_is_the_gradient_of_its_log_density():
     np.testing.assert_allclose(*evaluate(build), rtol=1e-5)
 
 
-def test_forward_differences_give_the_score_and_the_gauss_newton_metric():
+def test_the_jacobian_gives_the_score_and_the_gauss_newton_metric():
     model = gennet()
     z = RNG.normal(size=(3, 2))
 
     def build():
         position = tf.constant(z)
-        log_prob, score, metric = model.log_prob_and_metric(position, UNIT, 0.3)
+        jacobian = model.jacobian(position)
+        log_prob, score = model.log_prob_and_score(position, UNIT, 0.3, jacobian)
         output = tf.reshape(model.generator(position), [3, -1])
-        rows = [tf.gradients(output[:, i], position)[0] for i in range(0, output.shape[1], 7)]
+        columns = [tf.gradients(output[:, i], position)[0] for i in range(0, output.shape[1], 7)]
         exact = model.log_prob(position, UNIT, 0.3)
-        return log_prob, score, metric, exact, tf.gradients(exact, position)[0], tf.stack(rows, 1)
+        metric = model.gauss_newton_metric(jacobian, 0.3)
+        return (
+            *(log_prob, score, metric, jacobian, tf.stack(columns, 2)),
+            *(exact, tf.gradients(exact, position)[0]),
+        )
 
-    log_prob, score, metric, exact, gradient, jacobian = evaluate(build)
+    log_prob, score, metric, jacobian, columns, exact, gradient = evaluate(build)
     np.testing.assert_allclose(log_prob, exact, rtol=1e-10)
-    np.testing.assert_allclose(score, gradient, rtol=0.05, atol=1)
-    # Every seventh output stands for all.
-    sampled = np.eye(2) + 7 * jacobian.transpose(0, 2, 1) @ jacobian / 0.3**2
-    np.testing.assert_allclose(metric, sampled, rtol=0.3, atol=0.15 * np.abs(sampled).max())
+    np.testing.assert_allclose(score, gradient, rtol=1e-8)
+    np.testing.assert_allclose(jacobian[:, :, ::7], columns, rtol=1e-8, atol=1e-12)
+    expected = np.eye(2) + jacobian @ jacobian.transpose(0, 2, 1) / 0.3**2
+    np.testing.assert_allclose(metric, expected, rtol=1e-8)
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -364,3 +369,43 @@ def test_mala_is_put_to_the_test_when_the_noise_has_shrunk():
     steps = [record["step_size"] for record in records]
     assert steps[12] == pytest.approx(5.0)  # until then there is no rate to adapt it to
     assert steps[19] != pytest.approx(5.0, rel=0.001)
+
+
+# Precision and scale
+
+
+def test_the_generator_infers_in_bfloat16_and_learns_and_draws_in_float32():
+    models = [built(gennet(precision=name, batch_size=3)) for name in ("float32", "bfloat16")]
+    z = np.zeros([3, 2], np.float32)
+    paths = [model.run_chains(z, np.full(3, 0.5), 4, -1, 0, IMAGES, None, z)[0] for model in models]
+    np.testing.assert_array_equal(*paths)
+    for model in models:
+        list(model.train(IMAGES, 1))
+    exact, rounded = (model.latents() for model in models)
+    assert not np.array_equal(exact, rounded)
+    np.testing.assert_allclose(exact, rounded, atol=0.3)
+    assert rounded.dtype == np.float32
+    with models[1].session.graph.as_default():
+        assert {v.dtype.base_dtype for v in tf.trainable_variables()} == {tf.float32}
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_the_descriptor_synthesizes_alike_in_bfloat16(network):
+    options = {"network": network, "num_steps": 4, "step_size": 1.0}
+    exact, rounded = (
+        built(desnet(precision=name, **options)).synthesize(IMAGES)
+        for name in ("float32", "bfloat16")
+    )
+    assert not np.array_equal(exact, rounded)
+    np.testing.assert_allclose(exact, rounded, atol=0.05)
+
+
+def test_chains_that_never_end_may_be_fewer_than_images(monkeypatch):
+    monkeypatch.setattr("DesNet.MAX_CHAINS", 2)
+    model = built(desnet(learning="convergent", num_steps=2, batch_size=2))
+    records = list(model.train(IMAGES, np.full_like(IMAGES, 127), 2))
+    assert len(records) == 4
+    chains = model.synthesize(np.full_like(IMAGES[:2], 127))
+    assert chains.shape == (2, *IMAGES.shape[1:])
+    assert np.ptp(chains[0]) > 1
+    assert np.ptp(chains[1]) > 1
