@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-from arviz_stats.base import array_stats
 
 
 def convergence(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -16,6 +15,9 @@ def convergence(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         R-hat [n] and the effective number of draws of all C chains [n], each that of the worst
         dimension; not finite where chains never moved.
     """
+    # Imported here, for it takes as long as a fifth of all else, before anything is learned.
+    from arviz_stats.base import array_stats
+
     with np.errstate(divide="ignore", invalid="ignore"):
         r_hat = array_stats.rhat(z, chain_axis=1, draw_axis=2)  # [n, d]
         size = array_stats.ess(z, chain_axis=1, draw_axis=2)

@@ -18,7 +18,7 @@ PANELS = 24  # of training's progress
 POINTS = 1000  # of a chart: more than a screen has pixels for
 SIDE = 33  # images along each edge of plane.webp
 PATHS = {"data_path", "output_dir"}
-SAMPLERS = {  # of GenNet, in words
+SAMPLERS = {  # in words
     "preconditioned": "Langevin dynamics in the Gauss-Newton metric",
     "langevin": "Langevin dynamics",
     "mala": "Langevin dynamics with a Metropolis-Hastings test",

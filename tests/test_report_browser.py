@@ -170,12 +170,12 @@ def test_play_walks_and_stops(page):
 
 
 def test_the_chain_has_a_slider(page, finished):
-    film = page.get_by_role("group", name="Langevin steps")
+    film = page.get_by_role("group", name="Steps of the chains")
     slider = film.get_by_role("slider")
     slider.focus()
     page.keyboard.press("Home")
     assert film.locator("output").inner_text() == "step 0 of 3"
-    selector = "[aria-label='Langevin steps'] canvas"
+    selector = "[aria-label='Steps of the chains'] canvas"
     arrays = results(finished[1])
     for key, name in (("Home", "starts"), ("End", "synthesized")):
         page.keyboard.press(key)
