@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TWINS := console.py datasets.py figures.py metrics.py ops.py run.py samplers.py
 
-.PHONY: run report test format twins clean
+.PHONY: run report test bench format twins clean
 
 run: $(VENV)/run-ready
 	$(BIN)/python GenNet/main.py
@@ -19,8 +19,12 @@ test: $(VENV)/test-ready
 	$(BIN)/ruff format --check .
 	cd GenNet && ../$(BIN)/mypy --config-file ../pyproject.toml *.py ../data/draw.py
 	cd DesNet && ../$(BIN)/mypy --config-file ../pyproject.toml *.py
-	$(BIN)/mypy report.py
+	$(BIN)/mypy report.py benchmarks/bench.py
 	$(BIN)/python -m pytest
+
+# Beside PyTorch, on this machine: about 20 minutes.  BENCH holds flags of benchmarks/bench.py.
+bench: $(VENV)/bench-ready
+	$(BIN)/python benchmarks/bench.py $(BENCH)
 
 format: $(VENV)/test-ready
 	$(BIN)/ruff check --fix .
@@ -42,4 +46,8 @@ $(VENV)/run-ready: requirements.txt | $(BIN)/python
 
 $(VENV)/test-ready: tests/requirements.txt requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -r tests/requirements.txt
+	touch $@
+
+$(VENV)/bench-ready: benchmarks/requirements.txt requirements.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -r benchmarks/requirements.txt
 	touch $@

@@ -1,0 +1,110 @@
+"""What this project does, as the benchmark runs it: each function in a process of its own."""
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "GenNet"), str(ROOT / "DesNet")]
+
+import console  # noqa: E402  (first: it loads TensorFlow quietly)
+import datasets  # noqa: E402
+import metrics  # noqa: E402
+from DesNet import DesNet  # noqa: E402
+from GenNet import GenNet  # noqa: E402
+
+tf = console.tf
+FOREVER = 10**9  # epochs
+
+
+def _precision(name: str) -> str:
+    return console.resolve_precision(name, console.session_config("auto"))
+
+
+def _gennet(images: np.ndarray, precision: str, **options: object) -> GenNet:
+    model = GenNet(len(images), images.shape[1], precision=_precision(precision), **options)
+    model.build_model()
+    return model
+
+
+def gennet(images: np.ndarray, precision: str, **options: object) -> Callable[[], object]:
+    """An iteration of GenNet on images [N, S, S, 3], with options of its class."""
+    records = _gennet(images, precision, **options).train(images, FOREVER)
+    return lambda: next(records)
+
+
+def desnet(images: np.ndarray, precision: str, **options: object) -> Callable[[], object]:
+    """An iteration of DesNet on images [N, S, S, 3], with options of its class."""
+    model = DesNet(
+        images.mean((0, 1, 2), dtype=np.float64),
+        len(images),
+        images.shape[1],
+        precision=_precision(precision),
+        **options,
+    )
+    model.build_model()
+    records = model.train(images, datasets.mean_images(images), FOREVER)
+    return lambda: next(records)
+
+
+def matrix_product(size: int, dtype: str) -> Callable[[], object]:
+    """A product of two square matrices."""
+    with tf.Graph().as_default():
+        shape = [size, size]
+        a, b = (tf.Variable(tf.cast(tf.random.normal(shape), dtype)) for _ in range(2))
+        product = tf.reduce_sum(tf.matmul(a, b))
+        session = tf.Session()
+        session.run(tf.global_variables_initializer())
+    return lambda: session.run(product)
+
+
+def time_to_quality(
+    images: np.ndarray, goals: list[float], limit: float, sampler: str, num_epochs: int
+) -> dict:
+    """Learn until every goal (PSNR in dB) is reached, or for `limit` seconds or `num_epochs`.
+
+    Returns:
+        By goal the seconds that it took, None where it was not reached; the best PSNR.
+    """
+    model = _gennet(images, "auto", sampler=sampler)
+    seconds, best, iteration = 0.0, 0.0, 0
+    reached: dict[float, float | None] = dict.fromkeys(goals)
+    start = time.perf_counter()
+    for iteration, _ in enumerate(model.train(images, num_epochs), 1):  # noqa: B007
+        seconds += time.perf_counter() - start
+        if iteration % 5 == 0:
+            psnr, _ = metrics.psnr_and_ssim(model.reconstruct(), images)
+            best = max(best, float(psnr.mean()))
+            for goal in goals:
+                if best >= goal and reached[goal] is None:
+                    reached[goal] = seconds
+            if seconds > limit or all(reached.values()):
+                break
+        start = time.perf_counter()
+    return {"reached": reached, "best": best, "iterations": iteration}
+
+
+def growth(model: str, folder: str, image_size: int, iterations: int, **options: object) -> dict:
+    """Learn from a folder of images for some iterations.
+
+    Returns:
+        Seconds an image, the median iteration's; and the peak memory of the process in MB.
+    """
+    images = datasets.load(Path(folder), image_size).images
+    iterate = {"GenNet": gennet, "DesNet": desnet}[model](images, "auto", **options)
+    times = []
+    for _ in range(iterations):
+        start = time.perf_counter()
+        iterate()
+        times.append(time.perf_counter() - start)
+    batch = min({"GenNet": 11, "DesNet": 7}[model], len(images))
+    # ru_maxrss is in kB on Linux, in bytes on macOS.
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return {
+        "seconds": float(np.median(times[2:])) / batch,
+        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit,
+    }
