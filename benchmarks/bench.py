@@ -22,6 +22,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from importlib import import_module, metadata
+from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,14 @@ def make_parser() -> argparse.ArgumentParser:
     add("--data_path", type=Path, default=ROOT / "data", help="folder that holds the categories")
     add("--generator_category", default="lion_tiger", help="images that GenNet learns")
     add("--descriptor_category", default="egret", help="images that DesNet learns")
-    add("--rounds", type=int, default=7, help="alternating rounds of the comparison")
+    add(
+        "--rounds",
+        type=int,
+        choices=range(1, 100),
+        metavar="N",
+        default=7,
+        help="alternating rounds of the comparison",
+    )
     add("--limit", type=float, default=400.0, help="seconds that learning may take to its goals")
     add(
         "--parts",
@@ -389,20 +397,21 @@ def save(name: str, content: bytes) -> None:
 
 
 def main() -> None:
-    """Measure, print and write."""
-    args = make_parser().parse_args()
+    """Measure, print and write; a mistake of the user's ends it with a sentence and exit code 2."""
+    parser = make_parser()
+    args = parser.parse_args()
+    if find_spec("torch") is None:
+        parser.exit(2, f"{parser.prog}: no PyTorch; pip install -r benchmarks/requirements.txt\n")
     sys.path.insert(0, str(HERE))
     ours = import_module("ours")
+    categories = {"GenNet": args.generator_category, "DesNet": args.descriptor_category}
     try:
         images = {
             model: ours.datasets.load(args.data_path / category, 64).images.astype(np.float32)
-            for model, category in (
-                ("GenNet", args.generator_category),
-                ("DesNet", args.descriptor_category),
-            )
+            for model, category in categories.items()
         }
     except ours.datasets.DatasetError as mistake:
-        sys.exit(f"benchmarks/bench.py: {mistake}")
+        parser.exit(2, f"{parser.prog}: {mistake}\n")
     images = {"GenNet": images["GenNet"][:11], "DesNet": images["DesNet"][:7]}  # one batch
     path = HERE / "results.json"
     results = json.loads(path.read_text()) if path.exists() else {}

@@ -1,0 +1,58 @@
+"""What the benchmark rests on: its count of operations, and rounds that alternate."""
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+from conftest import ROOT, load_file
+
+from DesNet import DesNet
+from GenNet import GenNet
+
+bench = load_file(ROOT / "benchmarks" / "bench.py")
+
+
+def operations(build):
+    """Floating-point operations of a graph, as TensorFlow counts them."""
+    with tf.Graph().as_default() as graph, tf.Session(graph=graph) as session:
+        build()
+        session.run(tf.global_variables_initializer())
+        options = tf.profiler.ProfileOptionBuilder.float_operation()
+        options["output"] = "none"
+        return tf.profiler.profile(graph, options=options).total_float_ops
+
+
+def test_the_operations_of_the_networks_are_counted_right():
+    generator = operations(lambda: GenNet(1).generator(tf.zeros([1, 2])))
+    descriptor = operations(
+        lambda: DesNet(np.zeros(3), 1, network="assignment").descriptor(tf.zeros([1, 64, 64, 3]))
+    )
+    np.testing.assert_allclose(bench.GENERATOR_FLOP, generator, rtol=0.03)
+    np.testing.assert_allclose(bench.DESCRIPTOR_FLOP, descriptor, rtol=0.03)
+
+
+class Recorder:
+    """A contender that notes its turns instead of working."""
+
+    turns: list[str] = []
+
+    def __init__(self, module, function, arguments):
+        self.name = function
+
+    def seconds(self, count):
+        Recorder.turns.append(self.name)
+        return float(len(Recorder.turns))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
+def test_rounds_alternate(monkeypatch):
+    monkeypatch.setattr(bench, "Contender", Recorder)
+    times = bench.alternate({"A": ("m", "a", {}), "B": ("m", "b", {})}, 3, 1)
+    assert Recorder.turns == ["a", "b"] * 3
+    assert times == {
+        "A": {"median": 3.0, "least": 1.0, "most": 5.0},
+        "B": {"median": 4.0, "least": 2.0, "most": 6.0},
+    }
