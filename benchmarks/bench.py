@@ -33,6 +33,8 @@ from PIL import Image
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
+sys.path[:0] = [str(HERE), str(ROOT / "GenNet")]
+
 GOALS = [25.0, 30.0, 33.0]  # dB
 SAMPLERS = {"preconditioned": 600, "mala": 600, "hmc": 600, "langevin": 600}  # epochs at most
 
@@ -69,26 +71,20 @@ SAME_STEPS: dict[str, dict] = {  # the assignment's iteration: 30 steps, no more
 
 def make_parser() -> argparse.ArgumentParser:
     """The flags, each with its default."""
-    parser = argparse.ArgumentParser(
-        "benchmarks/bench.py",
-        None,
-        __doc__.splitlines()[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        allow_abbrev=False,
-    )
+    import console  # here, for it loads TensorFlow, and PyTorch's process imports this module too
+
+    parser = console.Parser("benchmarks/bench.py", __doc__.splitlines()[0])
     add = parser.add_argument
     add("--data_path", type=Path, default=ROOT / "data", help="folder that holds the categories")
     add("--generator_category", default="lion_tiger", help="images that GenNet learns")
     add("--descriptor_category", default="egret", help="images that DesNet learns")
+    add("--rounds", type=console.integer(1, 1000), default=7, help="alternating rounds")
     add(
-        "--rounds",
-        type=int,
-        choices=range(1, 100),
-        metavar="N",
-        default=7,
-        help="alternating rounds of the comparison",
+        "--limit",
+        type=console.number(1, 1e6),
+        default=400.0,
+        help="seconds that learning may take to its goals",
     )
-    add("--limit", type=float, default=400.0, help="seconds that learning may take to its goals")
     add(
         "--parts",
         nargs="+",
@@ -398,19 +394,19 @@ def save(name: str, content: bytes) -> None:
 
 def main() -> None:
     """Measure, print and write; a mistake of the user's ends it with a sentence and exit code 2."""
+    import datasets
+
     parser = make_parser()
     args = parser.parse_args()
     if find_spec("torch") is None:
         parser.exit(2, f"{parser.prog}: no PyTorch; pip install -r benchmarks/requirements.txt\n")
-    sys.path.insert(0, str(HERE))
-    ours = import_module("ours")
     categories = {"GenNet": args.generator_category, "DesNet": args.descriptor_category}
     try:
         images = {
-            model: ours.datasets.load(args.data_path / category, 64).images.astype(np.float32)
+            model: datasets.load(args.data_path / category, 64).images.astype(np.float32)
             for model, category in categories.items()
         }
-    except ours.datasets.DatasetError as mistake:
+    except datasets.DatasetError as mistake:
         parser.exit(2, f"{parser.prog}: {mistake}\n")
     images = {"GenNet": images["GenNet"][:11], "DesNet": images["DesNet"][:7]}  # one batch
     path = HERE / "results.json"
