@@ -151,6 +151,7 @@ def hmc(
     keep_path: bool = False,
     num_leapfrog: int = 10,
     adjust: tf.Tensor | bool = True,
+    jitter: float = 0.0,
 ) -> Chains:
     """Hamiltonian Monte Carlo (Neal, 2011) with identity mass.
 
@@ -159,9 +160,12 @@ def hmc(
     min(1, exp(log p(x') - |p'|^2 / 2 - log p(x) + |p|^2 / 2)).
 
     Args as for `langevin`; besides, num_leapfrog: gradient evaluations a step; adjust: whether
-    proposals are put to the test, which a burn-in may do without.
+    proposals are put to the test, which a burn-in may do without; jitter: each step of each chain
+    has a step size of its own, uniform within delta (1 +- jitter).  Trajectories of one length that
+    happen to be half an orbit of some direction lead there from x to -x and back for ever, and in
+    few dimensions nothing else breaks that (Neal, 2011, section 3.2).
     """
-    delta = _per_chain(step_size, x)
+    mean_delta = _per_chain(step_size, x)
 
     def evaluate(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         log_prob = log_prob_fn(x)
@@ -172,6 +176,12 @@ def hmc(
             tf.random.experimental.stateless_split(fold_in(key, first_step + t))
         )
         momentum = tf.random.stateless_normal(tf.shape(x), momentum_key, dtype=x.dtype)
+        delta = mean_delta
+        if jitter:
+            span = [1 - jitter, 1 + jitter]
+            shape, jitter_key = tf.shape(log_prob), fold_in(momentum_key, 0)
+            factor = tf.random.stateless_uniform(shape, jitter_key, *span, dtype=x.dtype)
+            delta *= _per_chain(factor, x)
         new_x, new_log_prob, new_score, new_momentum = x, log_prob, score, momentum
         for _ in range(num_leapfrog):
             new_momentum += delta / 2 * new_score

@@ -27,6 +27,8 @@ SAMPLERS = {
     "hmc": {"step_size": 0.02, "num_steps": 3},
 }
 
+JITTER = 0.2  # of the steps of HMC: z has few dimensions
+
 Record = dict[str, float]
 
 
@@ -296,7 +298,7 @@ class GenNet:
         sample: dict[str, Callable] = {
             "langevin": samplers.langevin,
             "mala": samplers.mala,
-            "hmc": partial(samplers.hmc, num_leapfrog=self.num_leapfrog),
+            "hmc": partial(samplers.hmc, num_leapfrog=self.num_leapfrog, jitter=JITTER),
         }
         return sample[self.sampler](lambda z: self.log_prob(z, images, sigma, visible), *rest)
 

@@ -209,6 +209,20 @@ def test_the_adjusted_samplers_agree_with_quadrature_on_two_modes(name, step_siz
     assert squares.sum() < stats.chi2.ppf(1 - 1e-4, 12)
 
 
+def test_jitter_breaks_the_orbits_that_lead_from_x_to_minus_x_and_back():
+    # Two leapfrog steps of sqrt(2) are exactly half an orbit of N(0, 1): every |x| stays.
+    start = np.full([CHAINS, 1], 2.0)
+    hmc = partial(samplers.hmc, num_leapfrog=2)
+    stuck = sample(hmc, gaussian(1), start, np.sqrt(2), 20)
+    np.testing.assert_allclose(np.abs(stuck.position), 2, rtol=1e-4)
+    free = sample(partial(hmc, jitter=0.2), gaussian(1), start, np.sqrt(2), 20)
+    assert abs(free.position.mean()) < 5 / np.sqrt(CHAINS)
+    assert abs(free.position.var() - 1) < 5 * np.sqrt(2 / CHAINS)
+    assert 0.7 < free.acceptance_rate.mean() < 1
+    # No two chains share their steps.
+    assert len(np.unique(np.abs(free.position))) > CHAINS // 2
+
+
 # Detailed balance
 
 
