@@ -5,7 +5,7 @@ import tempfile
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -95,6 +95,23 @@ def load(folder: Path, image_size: int = 64, fit: str = "stretch") -> Dataset:
         )
     except OSError as error:
         raise DatasetError(f"cannot read the folder {folder}: {error.strerror}.") from error
+    try:
+        data = _decode(paths, image_size, fit)
+    except OSError as error:
+        raise DatasetError(
+            f"cannot keep the decoded images in {tempfile.gettempdir()} ({error.strerror}):"
+            " set TMPDIR to a directory with more room."
+        ) from error
+    if not data.names:
+        why = f" ({'; '.join(data.skipped)})" if data.skipped else ""
+        raise DatasetError(
+            f"no readable image in {folder}{why}; its files end in {' '.join(sorted(SUFFIXES))}."
+        )
+    return data
+
+
+def _decode(paths: list[Path], image_size: int, fit: str) -> Dataset:
+    """The images of these files, in a temporary file; `load` says what becomes of the others."""
     names, skipped = [], []
     with (
         tempfile.TemporaryFile() as file,
@@ -112,26 +129,12 @@ def load(folder: Path, image_size: int = 64, fit: str = "stretch") -> Dataset:
                     skipped.append(image)
                 else:
                     names.append(path.name)
-                    _write(file, image)
+                    file.write(image.tobytes())
                 bar.update()
-        if names:
-            file.flush()
-            images = np.memmap(file, np.uint8, "r", shape=(len(names), image_size, image_size, 3))
-            return Dataset(images, names, skipped)
-    why = f" ({'; '.join(skipped)})" if skipped else ""
-    raise DatasetError(
-        f"no readable image in {folder}{why}; its files end in {' '.join(sorted(SUFFIXES))}."
-    )
-
-
-def _write(file: IO[bytes], image: np.ndarray) -> None:
-    try:
-        file.write(image.tobytes())
-    except OSError as error:
-        raise DatasetError(
-            f"cannot keep the decoded images in {tempfile.gettempdir()} ({error.strerror}):"
-            " set TMPDIR to a directory with more room."
-        ) from error
+        file.flush()
+        shape = (len(names), image_size, image_size, 3)
+        images = np.memmap(file, np.uint8, "r", shape=shape) if names else np.empty(shape, np.uint8)
+    return Dataset(images, names, skipped)
 
 
 def mean_images(images: np.ndarray) -> np.ndarray:

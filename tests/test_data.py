@@ -1,5 +1,7 @@
 """Images in and out: the reader, the mean images, the panels and the drawn data."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from conftest import ROOT, load_file, save_image
@@ -80,6 +82,14 @@ def test_images_are_decoded_in_pieces_to_an_array_on_disk(tmp_path, monkeypatch)
     assert isinstance(data.images, np.memmap)
     np.testing.assert_array_equal(data.images, images)
     assert data.names == [f"{i}.png" for i in range(7)]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full to write to")
+def test_no_room_for_the_decoded_images_gets_a_sentence(tmp_path, monkeypatch):
+    save_image(tmp_path / "a.png", np.zeros((20, 20, 3)))
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda: open("/dev/full", "w+b"))  # noqa: SIM115
+    with pytest.raises(datasets.DatasetError, match="set TMPDIR"):
+        datasets.load(tmp_path, 16)
 
 
 def test_batches_are_those_of_their_iterations():
