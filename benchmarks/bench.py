@@ -343,7 +343,7 @@ def chart(results: dict) -> Figure:
         seconds = [part["times"][name]["median"] for name in names]
         colours = ["C0" if name.startswith("ours") else "0.7" for name in names]
         axes.bar_label(axes.barh(names, seconds, color=colours), fmt=" %.2f s")
-        axes.set_title(f"{model}: {STEPS} Langevin steps and one of Adam", loc="left")
+        axes.set_title(f"{model}: {STEPS} Langevin steps, one of Adam", loc="left", fontsize=11)
         axes.set_xlim(0, 1.2 * max(seconds))
     axes = upper[1, 0]
     quality = results["quality"]
@@ -353,7 +353,11 @@ def chart(results: dict) -> Figure:
         place = np.arange(len(names)) + 0.25 * (1 - i)
         axes.barh(place, seconds, 0.25, label=f"{goal:g} dB")
     axes.set_yticks(range(len(names)), names)
-    axes.set_title("GenNet: seconds of learning until the mean PSNR is", loc="left")
+    axes.set_ylim(-0.6, len(names) - 0.4)
+    for i, name in enumerate(names):
+        if not any(quality[name]["reached"].values()):
+            axes.text(0, i, f" never: {quality[name]['best']:.1f} dB at best", va="center")
+    axes.set_title("GenNet: seconds until the mean PSNR is", loc="left", fontsize=11)
     axes.legend()
     axes = upper[1, 1]
     for model in ("GenNet", "DesNet"):
@@ -361,7 +365,7 @@ def chart(results: dict) -> Figure:
         counts = [row["images"] for row in rows]
         axes.plot(counts, [1000 * row["seconds"] for row in rows], "o-", label=model)
     axes.set(xscale="log", ylim=(0, None), xlabel="images")
-    axes.set_title("Milliseconds an image, by default", loc="left")
+    axes.set_title("Milliseconds an image, by default", loc="left", fontsize=11)
     axes.legend()
     for axes in upper.flat:
         axes.spines[["top", "right"]].set_visible(False)
