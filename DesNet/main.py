@@ -15,7 +15,7 @@ import evaluation
 import figures
 import long_run
 import moments
-from DesNet import LEARNING, NETWORKS, SAMPLERS, DesNet, DivergenceError, default_learning
+from DesNet import LEARNING, NETWORKS, SAMPLERS, DesNet, DivergenceError
 from ops import batches_per_epoch
 from run import Run, RunError, resolve_flags
 
@@ -267,7 +267,6 @@ def learn(args: argparse.Namespace) -> None:
         print(f"Skipped {reason}")
     args.batch_size = datasets.batch_size(args.batch_size, len(data.images), default=7)
     starts = datasets.mean_images(data.images)
-    args.learning = args.learning or default_learning(args.sampler)
     objection = ""
     if args.sampler != "langevin":
         objection = f"the test of {args.sampler} compares energies that it rounds"
@@ -295,7 +294,7 @@ def learn(args: argparse.Namespace) -> None:
         precision=args.precision,
     )
     model.build_model(config)
-    args.delta, args.T = model.step_size, model.num_steps
+    args.delta, args.T, args.learning = model.step_size, model.num_steps, model.learning
     for name in LEARNING[model.learning]:
         if name != "step_size":
             setattr(args, name, getattr(model, name))

@@ -213,12 +213,12 @@ class GenNet:
             z: [B, d].
             visible: [B, S, S, 1], as for `squared_error`.
         """
-        outputs = tf.reshape(self.generator(z), [-1, self.image_size**2 * 3])  # [B, D]
+        outputs = tf.reshape(self.generator(z), [-1, self.image_size**2 * 3])
+        outputs = self._masked(outputs, visible)  # [B, D]
         u = tf.zeros_like(outputs)
         (pulled,) = tf.gradients(outputs, z, u)  # J^T u
         units = [tf.ones_like(z) * unit for unit in np.eye(self.z_dim, dtype=np.float32)]
-        columns = [tf.gradients(pulled, u, unit)[0] for unit in units]  # d times [B, D]
-        return tf.stack([self._masked(column, visible) for column in columns], 1)
+        return tf.stack([tf.gradients(pulled, u, unit)[0] for unit in units], 1)
 
     def _masked(self, values: tf.Tensor, visible: tf.Tensor | None) -> tf.Tensor:
         """Values [B, D] of pixels and channels, 0 where they are hidden."""

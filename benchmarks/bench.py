@@ -36,7 +36,8 @@ ROOT = HERE.parent
 sys.path[:0] = [str(HERE), str(ROOT / "GenNet")]
 
 GOALS = [25.0, 30.0, 33.0]  # dB
-SAMPLERS = {"preconditioned": 600, "mala": 600, "hmc": 600, "langevin": 600}  # epochs at most
+SAMPLERS = ("preconditioned", "mala", "hmc", "langevin")
+EPOCHS = 600  # that each may take
 
 # FLOP, multiplications and additions counted apart, of a pass through each network for an image of
 # 64 x 64.  A Langevin step is a pass forward and one backward; a learning step, three passes.
@@ -46,22 +47,13 @@ GENERATOR_FLOP = 2 * (
 DESCRIPTOR_FLOP = 2 * 1024 * (16 * 3 * 64 + 4 * 64 * 128 + 128)
 STEPS = 30
 
-# What is timed for the same number of Langevin steps: module, function, options.
-CONTENDERS: dict[str, dict[str, tuple[str, str, dict]]] = {
-    "GenNet": {
-        "PyTorch": ("peers", "gennet", {"channels_last": False}),
-        "PyTorch, channels last": ("peers", "gennet", {"channels_last": True}),
-        "PyTorch, bfloat16": ("peers", "gennet", {"channels_last": False, "bfloat16": True}),
-        "ours, float32": ("ours", "gennet", {"precision": "float32"}),
-        "ours, as it ships": ("ours", "gennet", {"precision": "auto"}),
-    },
-    "DesNet": {
-        "PyTorch": ("peers", "desnet", {"channels_last": False}),
-        "PyTorch, channels last": ("peers", "desnet", {"channels_last": True}),
-        "PyTorch, bfloat16": ("peers", "desnet", {"channels_last": False, "bfloat16": True}),
-        "ours, float32": ("ours", "desnet", {"precision": "float32"}),
-        "ours, as it ships": ("ours", "desnet", {"precision": "auto"}),
-    },
+# What is timed for the same number of Langevin steps: the module, and options of its function.
+CONTENDERS: dict[str, tuple[str, dict]] = {
+    "PyTorch": ("peers", {"channels_last": False}),
+    "PyTorch, channels last": ("peers", {"channels_last": True}),
+    "PyTorch, bfloat16": ("peers", {"channels_last": False, "bfloat16": True}),
+    "ours, float32": ("ours", {"precision": "float32"}),
+    "ours, as it ships": ("ours", {"precision": "auto"}),
 }
 SAME_STEPS: dict[str, dict] = {  # the assignment's iteration: 30 steps, no more than it asks for
     "GenNet": {"sampler": "langevin", "parameter_expansion": False},
@@ -168,18 +160,18 @@ def measure_steps(args: argparse.Namespace, images: dict[str, np.ndarray]) -> di
     """An iteration of the same work: ours and PyTorch's; GFLOP/s; a matrix product beside it."""
     result: dict[str, dict] = {}
     size = {"size": 4096}
-    for model, contenders in CONTENDERS.items():
+    for model in images:
         products = {
             dtype: ("ours", "matrix_product", size | {"dtype": dtype})
             for dtype in ("float32", "bfloat16")
         }
         peak = alternate(products, 3, 2)
         tasks = {}
-        for name, (module, function, options) in contenders.items():
+        for name, (module, options) in CONTENDERS.items():
             arguments = {"images": images[model], **options}
             if module == "ours":
                 arguments |= SAME_STEPS[model]
-            tasks[name] = (module, function, arguments)
+            tasks[name] = (module, model.lower(), arguments)
         times = alternate(tasks, args.rounds, 3)
         flop = {"GenNet": GENERATOR_FLOP, "DesNet": DESCRIPTOR_FLOP}[model]
         passes = {"GenNet": 2 * STEPS + 3, "DesNet": 2 * STEPS + 6}[model]
@@ -218,8 +210,8 @@ def print_steps(model: str, part: dict) -> None:
 def measure_defaults(args: argparse.Namespace, images: dict[str, np.ndarray]) -> dict:
     """An iteration of each model by its defaults."""
     tasks = {
-        "GenNet": ("ours", "gennet", {"images": images["GenNet"], "precision": "auto"}),
-        "DesNet": ("ours", "desnet", {"images": images["DesNet"], "precision": "auto"}),
+        model: ("ours", model.lower(), {"images": batch, "precision": "auto"})
+        for model, batch in images.items()
     }
     times = alternate(tasks, args.rounds, 3)
     for name, row in times.items():
@@ -231,9 +223,9 @@ def measure_quality(args: argparse.Namespace, images: dict[str, np.ndarray]) -> 
     """Seconds of learning until reconstructions are good, for each sampler and the port."""
     common = {"images": images["GenNet"], "goals": GOALS, "limit": args.limit}
     result = {}
-    for sampler, epochs in SAMPLERS.items():
+    for sampler in SAMPLERS:
         result[f"ours, {sampler}"] = apart(
-            "ours", "time_to_quality", **common, sampler=sampler, num_epochs=epochs
+            "ours", "time_to_quality", **common, sampler=sampler, num_epochs=EPOCHS
         )
     result["PyTorch, as commonly solved"] = apart("peers", "time_to_quality", **common)
     print(f"Seconds until the mean PSNR of {len(images['GenNet'])} reconstructions is")
@@ -294,7 +286,7 @@ def write_copies(folder: Path, images: np.ndarray, count: int) -> None:
 
 
 def measure_start(args: argparse.Namespace, images: dict[str, np.ndarray]) -> dict:
-    """Seconds from the command to the end of the first iteration, the second time."""
+    """Seconds from the command to the end of the first iteration, the least of three times."""
     result = {}
     for model in ("GenNet", "DesNet"):
         category = args.generator_category if model == "GenNet" else args.descriptor_category
