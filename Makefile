@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-TWINS := console.py datasets.py figures.py metrics.py ops.py run.py samplers.py
+TWINS := console.py convolutions.py datasets.py figures.py metrics.py ops.py run.py samplers.py
 
 .PHONY: run report test bench format twins clean
 

@@ -19,7 +19,15 @@ import tensorflow.compat.v1 as tf
 
 import samplers
 from guard import WARM_UP_STEPS, GuardedAdam
-from ops import Network, batch_indices, batches, batches_per_epoch, conv2d, dense, leaky_relu
+from ops import (
+    Network,
+    batch_indices,
+    batches,
+    batches_per_epoch,
+    conv2d,
+    leaky_relu,
+    weighted_sum,
+)
 
 NETWORKS = ("strided", "smooth", "assignment")
 
@@ -209,12 +217,12 @@ class DesNet:
         x = activation(conv2d(x / scale, 32, 5, 2, "conv_1", stddev=0.01))  # [B, 32, 32, 32]
         x = activation(conv2d(x, 64, 5, 2, "conv_2", stddev=0.01))  # [B, 16, 16, 64]
         x = activation(conv2d(x, 128, 5, 2, "conv_3", stddev=0.01))  # [B, 8, 8, 128]
-        return scale * dense(x, 1, "score", stddev=0.01)[:, 0]  # [B]
+        return weighted_sum(x, "score", stddev=0.01, scale=scale)  # [B]
 
     def _assignment(self, x: tf.Tensor) -> tf.Tensor:
         x = leaky_relu(conv2d(x, 64, 4, 2, "conv_1", stddev=0.01))  # [B, 32, 32, 64]
         x = leaky_relu(conv2d(x, 128, 2, 1, "conv_2", stddev=0.01))  # [B, 32, 32, 128]
-        return dense(x, 1, "score", stddev=0.01)[:, 0]  # [B]
+        return weighted_sum(x, "score", stddev=0.01)  # [B]
 
     # Log density
 
@@ -227,8 +235,13 @@ class DesNet:
         Returns:
             [B].
         """
+        return self._log_joint(self.descriptor(images), images)
+
+    def _log_joint(self, score: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
+        """Log p(Y) [B] of the scores f(Y) [B] and the images, as for `log_prob`."""
         reference = tf.reduce_sum(tf.square(images), [1, 2, 3]) / (2 * self.ref_sigma**2)
-        return self.descriptor(images) - reference
+        # The gradient of tf.add_n asks for no shapes, and so not for f: see `ops.weighted_sum`.
+        return tf.add_n([score, -reference])
 
     # Sampling
 
@@ -329,15 +342,14 @@ class DesNet:
 
         # The gradient of this loss is that of the negative log likelihood, the model's expectation
         # replaced by the mean over the synthesized images, which are held fixed.
-        score_observed = tf.reduce_mean(self.descriptor(observed))
-        score_synthesized = tf.reduce_mean(self.descriptor(synthesized))
-        loss = score_synthesized - score_observed
+        score = self.descriptor(observed)
+        loss = tf.reduce_mean(self.descriptor(synthesized)) - tf.reduce_mean(score)
         objective = loss
         if self.mode_penalty:
             # What one Langevin step from an observed image would gain, to first order.  Held
             # small, it makes the observed images modes, where chains come to rest instead of
             # overshooting.
-            slope = tf.gradients(self.log_prob(observed), observed)[0]
+            slope = tf.gradients(self._log_joint(score, observed), observed)[0]
             slope = tf.reduce_mean(tf.reduce_sum(tf.square(slope), [1, 2, 3]))
             objective += self.mode_penalty * self.step_size**2 / 2 * slope
         magnitude = tf.reduce_mean(chains.score_magnitude)

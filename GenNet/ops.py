@@ -13,6 +13,8 @@ from contextlib import contextmanager
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+from convolutions import convolution, transposed_convolution
+
 
 class Network:
     """Layers that make their variables at the first call and share them ever after."""
@@ -56,9 +58,13 @@ class Network:
             self._copies = {}
 
 
-def leaky_relu(x: tf.Tensor) -> tf.Tensor:
+@tf.custom_gradient
+def leaky_relu(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
     """max(x, 0.2 x), the slope of DCGAN."""
-    return tf.nn.leaky_relu(x, 0.2)
+    y = tf.nn.leaky_relu(x, 0.2)
+    # TensorFlow's own gradient reads x.  y has the same sign, and when nothing else reads x, the
+    # convolution, its bias and the rectifier are computed as one.
+    return y, lambda up: tf.raw_ops.LeakyReluGrad(gradients=up, features=y, alpha=0.2)
 
 
 def _weight(shape: list[int], stddev: float, like: tf.Tensor) -> tf.Variable:
@@ -80,13 +86,32 @@ def dense(
         return tf.matmul(x, _weight([x.shape[1], units], stddev, x)) + _bias(units, x, bias_stddev)
 
 
+@tf.custom_gradient
+def _inner_product(
+    x: tf.Tensor, weight: tf.Tensor
+) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]]:
+    # TensorFlow's own gradient asks for the shape of the product, and so for the product.  With
+    # this one, a chain that needs no log density computes none.
+    def gradient(up: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.matmul(up[:, None], weight[None]), tf.linalg.matvec(x, up, transpose_a=True)
+
+    return tf.linalg.matvec(x, weight), gradient
+
+
+def weighted_sum(x: tf.Tensor, name: str, stddev: float, scale: float = 1.0) -> tf.Tensor:
+    """Of all that an image has, times `scale`: [B, ...] -> [B]."""
+    x = tf.reshape(x, [-1, x.shape[1:].num_elements()])
+    with tf.variable_scope(name):
+        return _inner_product(x, scale * _weight([x.shape[1]], stddev, x))
+
+
 def conv2d(
     x: tf.Tensor, channels: int, kernel: int, stride: int, name: str, stddev: float
 ) -> tf.Tensor:
     """Convolution with bias, "SAME": [B, H, W, c] -> [B, ceil(H / stride), ..., channels]."""
     with tf.variable_scope(name):
         weight = _weight([kernel, kernel, x.shape[3], channels], stddev, x)
-        return tf.nn.conv2d(x, weight, stride, "SAME") + _bias(channels, x)
+        return convolution(x, weight, stride) + _bias(channels, x)
 
 
 def _smoothed(weight: tf.Tensor) -> tf.Tensor:
@@ -113,14 +138,12 @@ def conv2d_transpose(
 
     With `smooth`, the weight is 2 narrower than the kernel, and smoothed to its width.
     """
-    _, height, width, depth = x.shape
     side = kernel - 2 if smooth else kernel
     with tf.variable_scope(name):
-        weight = _weight([side, side, channels, depth], stddev, x)
+        weight = _weight([side, side, channels, x.shape[3]], stddev, x)
         if smooth:
             weight = _smoothed(weight)
-        shape = [tf.shape(x)[0], height * stride, width * stride, channels]
-        return tf.nn.conv2d_transpose(x, weight, shape, stride, "SAME") + _bias(channels, x)
+        return transposed_convolution(x, weight, stride) + _bias(channels, x)
 
 
 def batches_per_epoch(num_images: int, batch_size: int) -> int:

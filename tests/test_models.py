@@ -314,9 +314,12 @@ def test_filter_responses_differ_by_the_learning_gradient():
     model = built(desnet())
     responses = model.filter_responses(IMAGES), model.filter_responses(FLAT)
     assert list(responses[0]) == ["conv_1", "conv_2", "conv_3", "score"]
-    # The last layer is f = scale (features . w + b): its bias has derivative scale.
-    for response in responses:
-        assert response["score"][-1] == pytest.approx(30.0)
+    # The last layer is linear, f = w . df/dw, and f = log p + ||Y - mean colour||^2 / (2 s^2).
+    weight = model.session.run("descriptor/score/weight/Read/ReadVariableOp:0")
+    for images, response in zip((IMAGES, FLAT), responses, strict=True):
+        reference = np.square(images - model.mean_colour).sum((1, 2, 3)) / (2 * model.ref_sigma**2)
+        score = np.mean(reference - model.energies(images))
+        assert response["score"] @ weight == pytest.approx(score, rel=1e-3)
     one = model.filter_responses(IMAGES[:1])["conv_1"]
     others = model.filter_responses(IMAGES[1:])["conv_1"]
     np.testing.assert_allclose((one + 2 * others) / 3, responses[0]["conv_1"], rtol=1e-4, atol=1e-6)

@@ -1,0 +1,75 @@
+"""Convolutions with "SAME" padding, in the form that a processor computes fastest.
+
+The sums are those of `tf.nn.conv2d` and `tf.nn.conv2d_transpose`, and so are the weights:
+[k, k, channels of the larger image, channels of the smaller one].  Only their order differs, which
+shows in the last bits.  Two forms pay (`make bench` measures what they come to):
+
+* Columns in pairs.  Images of a few channels, as of colours, leave the processor's vectors nearly
+  empty.  As they lie in memory, [B, H, W, c] are [B, H, W / 2, 2 c], and the columns of a kernel of
+  stride 2 fall in pairs too.
+* Products of matrices.  For a few pixels the weight is larger than the images, and oneDNN, which
+  sorts it anew at every call, takes twice the time of a product.
+"""
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+FEW_CHANNELS = 4  # of an image: up to here columns go in pairs
+FEW_PIXELS = 16  # of an image: up to here a transposed convolution is a product
+
+
+def convolution(x: tf.Tensor, weight: tf.Tensor, stride: int) -> tf.Tensor:
+    """[B, H, W, c] and [k, k, c, channels] -> [B, ceil(H / stride), ceil(W / stride), channels]."""
+    _, height, width, depth = x.shape
+    if not _in_pairs(width, depth, stride):
+        return tf.nn.conv2d(x, weight, stride, "SAME")
+    x = tf.reshape(x, [-1, height, width // 2, 2 * depth])
+    return tf.nn.conv2d(x, _paired(weight), [2, 1], "SAME")
+
+
+def transposed_convolution(x: tf.Tensor, weight: tf.Tensor, stride: int) -> tf.Tensor:
+    """[B, H, W, c] and [k, k, channels, c] -> [B, stride H, stride W, channels]."""
+    if x.shape[1] * x.shape[2] <= FEW_PIXELS:
+        return _transposed_as_products(x, weight, stride)
+    channels = weight.shape[2]
+    batch, height, width = tf.shape(x)[0], stride * x.shape[1], stride * x.shape[2]
+    if not _in_pairs(width, channels, stride):
+        return tf.nn.conv2d_transpose(x, weight, [batch, height, width, channels], stride, "SAME")
+    shape = [batch, height, width // 2, 2 * channels]
+    y = tf.nn.conv2d_transpose(x, _paired(weight), shape, [2, 1], "SAME")
+    return tf.reshape(y, [-1, height, width, channels])
+
+
+def _in_pairs(width: int, channels: int, stride: int) -> bool:
+    """Whether the columns of the larger image go in pairs."""
+    return stride == 2 and width % 2 == 0 and channels <= FEW_CHANNELS
+
+
+def _paired(weight: tf.Tensor) -> tf.Tensor:
+    """Kernels [k, k, c, n] as of pairs of columns, zeros added at the rim: [k, ., 2 c, n]."""
+    kernel, _, depth, channels = weight.shape
+    left = (kernel - 2) // 2  # columns of padding, which are to begin with a pair
+    weight = tf.pad(weight, [[0, 0], [left % 2, (kernel + left) % 2], [0, 0], [0, 0]])
+    return tf.reshape(weight, [kernel, -1, 2 * depth, channels])
+
+
+def _transposed_as_products(x: tf.Tensor, weight: tf.Tensor, stride: int) -> tf.Tensor:
+    """Every pixel times every tap of the kernel; then the sums of what falls on the same pixel."""
+    _, height, width, depth = x.shape
+    kernel, _, channels, _ = weight.shape
+    weight = tf.reshape(weight, [-1, depth])  # [k k channels, c]
+    taps = tf.matmul(tf.reshape(x, [-1, depth]), weight, transpose_b=True)
+    taps = tf.reshape(taps, [-1, height * width * kernel**2, channels])
+    sums = tf.constant(_where_taps_fall(height, width, kernel, stride), x.dtype)
+    return tf.reshape(tf.matmul(sums, taps), [-1, stride * height, stride * width, channels])
+
+
+def _where_taps_fall(height: int, width: int, kernel: int, stride: int) -> np.ndarray:
+    """1 where a tap of a pixel of x falls on a pixel of y, or else 0: [pixels of y, H W k k]."""
+
+    def along(size: int) -> np.ndarray:  # [y, x, tap] of one axis
+        y, x, tap = np.ogrid[: size * stride, :size, :kernel]
+        return y == stride * x + tap - (kernel - stride) // 2
+
+    both = np.einsum("yia,xjb->yxijab", along(height), along(width))
+    return both.reshape(height * width * stride**2, height * width * kernel**2)
