@@ -38,6 +38,7 @@ sys.path[:0] = [str(HERE), str(ROOT / "GenNet")]
 GOALS = [25.0, 30.0, 33.0]  # dB
 SAMPLERS = ("preconditioned", "mala", "hmc", "langevin")
 EPOCHS = 600  # that each may take
+TURN = 2.0  # seconds that a contender runs, at least, before the next: caches fill, threads settle
 
 # FLOP, multiplications and additions counted apart, of a pass through each network for an image of
 # 64 x 64.  A Langevin step is a pass forward and one backward; a learning step, three passes.
@@ -91,15 +92,17 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _serve(connection: Connection, module: str, function: str, arguments: dict) -> None:
-    """In a process of its own: prepare a task, then run and time it as often as asked."""
+    """In a process of its own: prepare a task, then run and time it whenever it is its turn."""
     run: Callable[[], object] = getattr(import_module(module), function)(**arguments)
     run()
     connection.send("ready")
-    while (count := connection.recv()) > 0:
-        start = time.perf_counter()
-        for _ in range(count):
+    while connection.recv():
+        count, seconds, start = 0, 0.0, time.perf_counter()
+        while seconds < TURN:
             run()
-        connection.send((time.perf_counter() - start) / count)
+            count += 1
+            seconds = time.perf_counter() - start
+        connection.send(seconds / count)
 
 
 class Contender:
@@ -115,16 +118,16 @@ class Contender:
         theirs.close()  # or else the end of the process goes unnoticed
         self._connection.recv()
 
-    def seconds(self, count: int) -> float:
-        """The mean time of `count` runs."""
-        self._connection.send(count)
+    def seconds(self) -> float:
+        """The mean time of the runs of a turn."""
+        self._connection.send(True)
         return float(self._connection.recv())
 
     def __enter__(self) -> "Contender":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._connection.send(0)
+        self._connection.send(False)
         self._process.join()
 
 
@@ -139,14 +142,14 @@ def apart(module: str, function: str, **arguments: Any) -> Any:
         return pool.submit(_call, module, function, arguments).result()
 
 
-def alternate(tasks: dict[str, tuple[str, str, dict]], rounds: int, count: int) -> dict[str, dict]:
+def alternate(tasks: dict[str, tuple[str, str, dict]], rounds: int) -> dict[str, dict]:
     """Time tasks in turn: by name the seconds of a run, median, least and most of the rounds."""
     times: dict[str, list[float]] = {name: [] for name in tasks}
     with ExitStack() as stack:
         contenders = {name: stack.enter_context(Contender(*task)) for name, task in tasks.items()}
         for _ in range(rounds):
             for name, contender in contenders.items():
-                times[name].append(contender.seconds(count))
+                times[name].append(contender.seconds())
     return {
         name: {"median": statistics.median(of), "least": min(of), "most": max(of)}
         for name, of in times.items()
@@ -165,14 +168,14 @@ def measure_steps(args: argparse.Namespace, images: dict[str, np.ndarray]) -> di
             dtype: ("ours", "matrix_product", size | {"dtype": dtype})
             for dtype in ("float32", "bfloat16")
         }
-        peak = alternate(products, 3, 2)
+        peak = alternate(products, 3)
         tasks = {}
         for name, (module, options) in CONTENDERS.items():
             arguments = {"images": images[model], **options}
             if module == "ours":
                 arguments |= SAME_STEPS[model]
             tasks[name] = (module, model.lower(), arguments)
-        times = alternate(tasks, args.rounds, 3)
+        times = alternate(tasks, args.rounds)
         flop = {"GenNet": GENERATOR_FLOP, "DesNet": DESCRIPTOR_FLOP}[model]
         passes = {"GenNet": 2 * STEPS + 3, "DesNet": 2 * STEPS + 6}[model]
         flop *= passes * len(images[model])
@@ -213,7 +216,7 @@ def measure_defaults(args: argparse.Namespace, images: dict[str, np.ndarray]) ->
         model: ("ours", model.lower(), {"images": batch, "precision": "auto"})
         for model, batch in images.items()
     }
-    times = alternate(tasks, args.rounds, 3)
+    times = alternate(tasks, args.rounds)
     for name, row in times.items():
         print(f"An iteration of {name} by default: {row['median']:.3f} s")
     return times

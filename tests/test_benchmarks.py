@@ -37,7 +37,7 @@ class Recorder:
     def __init__(self, module, function, arguments):
         self.name = function
 
-    def seconds(self, count):
+    def seconds(self):
         Recorder.turns.append(self.name)
         return float(len(Recorder.turns))
 
@@ -50,7 +50,7 @@ class Recorder:
 
 def test_rounds_alternate(monkeypatch):
     monkeypatch.setattr(bench, "Contender", Recorder)
-    times = bench.alternate({"A": ("m", "a", {}), "B": ("m", "b", {})}, 3, 1)
+    times = bench.alternate({"A": ("m", "a", {}), "B": ("m", "b", {})}, 3)
     assert Recorder.turns == ["a", "b"] * 3
     assert times == {
         "A": {"median": 3.0, "least": 1.0, "most": 5.0},
