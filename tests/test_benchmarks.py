@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from conftest import ROOT, load_file
 
+import convolutions
 from DesNet import DesNet
 from GenNet import GenNet
 
@@ -20,7 +21,10 @@ def operations(build):
         return tf.profiler.profile(graph, options=options).total_float_ops
 
 
-def test_the_operations_of_the_networks_are_counted_right():
+def test_the_operations_of_the_networks_are_counted_right(monkeypatch):
+    # Our forms of convolutions multiply zeros besides, which are not counted as work.
+    monkeypatch.setattr(convolutions, "FEW_CHANNELS", 0)
+    monkeypatch.setattr(convolutions, "FEW_PIXELS", 0)
     generator = operations(lambda: GenNet(1).generator(tf.zeros([1, 2])))
     descriptor = operations(
         lambda: DesNet(np.zeros(3), 1, network="assignment").descriptor(tf.zeros([1, 64, 64, 3]))
