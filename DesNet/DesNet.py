@@ -239,9 +239,16 @@ class DesNet:
 
     def _log_joint(self, score: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
         """Log p(Y) [B] of the scores f(Y) [B] and the images, as for `log_prob`."""
-        reference = tf.reduce_sum(tf.square(images), [1, 2, 3]) / (2 * self.ref_sigma**2)
-        # The gradient of tf.add_n asks for no shapes, and so not for f: see `ops.weighted_sum`.
-        return tf.add_n([score, -reference])
+        variance = self.ref_sigma**2
+
+        # Neither gradient asks for the shape of a sum, and so none is computed that nobody reads:
+        # see `ops.weighted_sum`.
+        @tf.custom_gradient
+        def log_reference(y: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+            value = -tf.reduce_sum(tf.square(y), [1, 2, 3]) / (2 * variance)
+            return value, lambda up: tf.reshape(-up / variance, [-1, 1, 1, 1]) * y
+
+        return tf.add_n([score, log_reference(images)])
 
     # Sampling
 

@@ -38,6 +38,7 @@ sys.path[:0] = [str(HERE), str(ROOT / "GenNet")]
 GOALS = [25.0, 30.0, 33.0]  # dB
 SAMPLERS = ("preconditioned", "mala", "hmc", "langevin")
 EPOCHS = 600  # that each may take
+ITERATIONS = {"images": 40, "image_size": 12, "z_dim": 12}  # whose median tells of growth
 TURN = 2.0  # seconds that a contender runs, at least, before the next: caches fill, threads settle
 
 # FLOP, multiplications and additions counted apart, of a pass through each network for an image of
@@ -256,7 +257,7 @@ def measure_growth(args: argparse.Namespace, images: dict[str, np.ndarray]) -> d
                 "ours",
                 "growth",
                 **{"model": model, "folder": str(path), "image_size": image_size},
-                **{"iterations": 12},
+                iterations=ITERATIONS[kind],
                 **options,
             )
             row = {"model": model, "images": count, "image_size": image_size, **options, **measured}
