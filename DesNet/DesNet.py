@@ -140,7 +140,7 @@ class DesNet:
             num_steps: l, steps of a chain in an iteration; by default those of SAMPLERS.
             data_noise: standard deviation of the noise on the observed images, in grey levels.
             data_noise_start: the noise at the first iteration, at least data_noise; it shrinks
-                geometrically to data_noise, and the step size with it.
+                geometrically to data_noise, and the step size with it.  Without noise, 0.
             mode_penalty: weight of the penalty on the slope of log p at the observed images,
                 (delta^2 / 2) mean ||d log p(Y) / dY||^2.
             learning_rate: of Adam, after WARM_UP_STEPS iterations.
@@ -184,7 +184,8 @@ class DesNet:
         self.step_size = setting("step_size", step_size)
         self.num_steps = num_steps or SAMPLERS[sampler]
         self.data_noise = setting("data_noise", data_noise)
-        self.data_noise_start = max(setting("data_noise_start", data_noise_start), self.data_noise)
+        start = setting("data_noise_start", data_noise_start)
+        self.data_noise_start = max(start, self.data_noise) if self.data_noise else 0.0
         self.mode_penalty = setting("mode_penalty", mode_penalty)
         self.learning_rate = setting("learning_rate", learning_rate)
         self.beta1 = beta1

@@ -8,7 +8,7 @@ shows in the last bits.  Two forms pay (`make bench` measures what they come to)
   empty.  As they lie in memory, [B, H, W, c] are [B, H, W / 2, 2 c], and the columns of a kernel of
   stride 2 fall in pairs too.
 * Products of matrices.  For a few pixels the weight is larger than the images, and oneDNN, which
-  sorts it anew at every call, takes twice the time of a product.
+  sorts it anew at every call, takes up to twice the time of a product.
 """
 
 import numpy as np

@@ -262,6 +262,10 @@ def save_long_run(
 def learn(args: argparse.Namespace) -> None:
     """Load, learn and write, as the flags say."""
     config = console.session_config(args.device)
+    if args.data_noise == 0 and args.data_noise_start:
+        raise RunError(
+            "--data_noise_start shrinks by factors to --data_noise, which is not to be 0"
+        )
     data = datasets.load(args.data_path / args.category, args.image_size, args.fit)
     for reason in data.skipped:
         print(f"Skipped {reason}")

@@ -90,7 +90,7 @@ def dense(
 def _inner_product(
     x: tf.Tensor, weight: tf.Tensor
 ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]]:
-    # TensorFlow's own gradient asks for the shape of the product, and so for the product.  With
+    # TensorFlow's own gradient asks for the shape of the product, and so for the product.  By
     # this one, a chain that needs no log density computes none.
     def gradient(up: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.matmul(up[:, None], weight[None]), tf.linalg.matvec(x, up, transpose_a=True)

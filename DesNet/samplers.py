@@ -42,8 +42,8 @@ class Chains(NamedTuple):
 
 def _score(log_prob: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
     # Each chain's log density depends on its own position only: the gradient of the sum over
-    # chains is the gradient of each.  The ones have their number from x: left to TensorFlow it
-    # would be that of the log densities, and whoever needs only the score would wait for them.
+    # chains is the gradient of each.  The ones take their shape from x: TensorFlow would take it
+    # from the log density, and a step that needs only the score would compute both.
     return tf.gradients(log_prob, x, tf.ones(tf.shape(x)[:1], x.dtype))[0]
 
 

@@ -207,6 +207,16 @@ def test_energies_that_are_compared_are_not_rounded(pictures, tmp_path, mains, c
     assert "mala" in fails(capsys, mains["DesNet"].main, arguments)
 
 
+def test_noise_that_could_not_shrink_is_refused(pictures, tmp_path, mains, capsys):
+    arguments = flags("DesNet", pictures, tmp_path / "out", "--learning=convergent")
+    sentence = fails(
+        capsys, mains["DesNet"].main, [*arguments, "--data_noise=0", "--data_noise_start=9"]
+    )
+    assert "--data_noise_start" in sentence
+    mains["DesNet"].main([*arguments, "--data_noise=0"])
+    mains["DesNet"].main(flags("DesNet", pictures, tmp_path / "out", "--resume"))
+
+
 def test_many_images_are_learned_and_the_first_are_evaluated(
     name, pictures, tmp_path, mains, monkeypatch
 ):
