@@ -120,9 +120,12 @@ def _smoothed(weight: tf.Tensor) -> tf.Tensor:
     A transposed convolution by them has the low-pass filter in it that StyleGAN puts after each
     (Karras et al., 2019): neighbouring pixels are alike unless learning tells them apart.
     """
-    weight = tf.pad(weight, [[2, 2], [2, 2], [0, 0], [0, 0]])
-    weight = (weight[:-2] + 2 * weight[1:-1] + weight[2:]) / 4
-    return (weight[:, :-2] + 2 * weight[:, 1:-1] + weight[:, 2:]) / 4
+    side = weight.shape[0]
+    taps = [np.eye(side + 2, side, -shift) for shift in range(3)]
+    along = (taps[0] + 2 * taps[1] + taps[2]) / 4  # [k + 2, k]
+    both = tf.constant(np.kron(along, along), weight.dtype)  # of a kernel as it lies in memory
+    smooth = tf.matmul(both, tf.reshape(weight, [side**2, -1]))
+    return tf.reshape(smooth, [side + 2, side + 2, *weight.shape[2:]])
 
 
 def conv2d_transpose(
