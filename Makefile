@@ -22,7 +22,7 @@ test: $(VENV)/test-ready
 	$(BIN)/mypy report.py benchmarks/bench.py
 	$(BIN)/python -m pytest
 
-# Beside PyTorch, on this machine: about 20 minutes.  BENCH holds flags of benchmarks/bench.py.
+# Beside PyTorch, on this machine: about 25 minutes.  BENCH holds flags of benchmarks/bench.py.
 bench: $(VENV)/bench-ready
 	$(BIN)/python benchmarks/bench.py $(BENCH)
 
