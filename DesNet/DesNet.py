@@ -204,26 +204,29 @@ class DesNet:
     # Network
 
     def descriptor(self, images: tf.Tensor) -> tf.Tensor:
-        """f(Y; theta): images [B, S, S, 3] less the mean colour -> one score each, [B].
+        """f(Y; theta): images [B, S, S, 3] less the mean colour -> one number each, [B].
 
         No normalisation: batch statistics would couple the chains of a batch.
         """
-        return self._network(tf.ensure_shape(images, [None, *[self.image_size] * 2, 3]))
+        return self._network(self._checked(images))
+
+    def _checked(self, images: tf.Tensor) -> tf.Tensor:
+        return tf.ensure_shape(images, [None, *[self.image_size] * 2, 3])
 
     def _strided(self, x: tf.Tensor, activation: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
-        # With rectifiers, dividing the images by a scale and multiplying the score by it changes
+        # With rectifiers, dividing the images by a scale and multiplying f by it changes
         # nothing but how fast the biases learn.  They must keep up, for they alone tell apart
         # flat images of nearly the mean colour.
         scale = 30.0
         x = activation(conv2d(x / scale, 32, 5, 2, "conv_1", stddev=0.01))  # [B, 32, 32, 32]
         x = activation(conv2d(x, 64, 5, 2, "conv_2", stddev=0.01))  # [B, 16, 16, 64]
-        x = activation(conv2d(x, 128, 5, 2, "conv_3", stddev=0.01))  # [B, 8, 8, 128]
-        return weighted_sum(x, "score", stddev=0.01, scale=scale)  # [B]
+        x = conv2d(x, 128, 5, 2, "conv_3", stddev=0.01)  # [B, 8, 8, 128]
+        return weighted_sum(x, "score", 0.01, activation, scale)  # [B]
 
     def _assignment(self, x: tf.Tensor) -> tf.Tensor:
         x = leaky_relu(conv2d(x, 64, 4, 2, "conv_1", stddev=0.01))  # [B, 32, 32, 64]
-        x = leaky_relu(conv2d(x, 128, 2, 1, "conv_2", stddev=0.01))  # [B, 32, 32, 128]
-        return weighted_sum(x, "score", stddev=0.01)  # [B]
+        x = conv2d(x, 128, 2, 1, "conv_2", stddev=0.01)  # [B, 32, 32, 128]
+        return weighted_sum(x, "score", 0.01, leaky_relu)  # [B]
 
     # Log density
 
@@ -236,20 +239,22 @@ class DesNet:
         Returns:
             [B].
         """
-        return self._log_joint(self.descriptor(images), images)
+        return self.descriptor(images) + self._log_reference(images)
 
-    def _log_joint(self, score: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
-        """Log p(Y) [B] of the scores f(Y) [B] and the images, as for `log_prob`."""
-        variance = self.ref_sigma**2
+    def _log_reference(self, images: tf.Tensor) -> tf.Tensor:
+        """Log p0(Y) [B], up to a constant."""
+        return -tf.reduce_sum(tf.square(images), [1, 2, 3]) / (2 * self.ref_sigma**2)
 
-        # Neither gradient asks for the shape of a sum, and so none is computed that nobody reads:
-        # see `ops.weighted_sum`.
-        @tf.custom_gradient
-        def log_reference(y: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-            value = -tf.reduce_sum(tf.square(y), [1, 2, 3]) / (2 * variance)
-            return value, lambda up: tf.reshape(-up / variance, [-1, 1, 1, 1]) * y
+    def score(self, images: tf.Tensor) -> tf.Tensor:
+        """D log p(Y) / dY = df(Y) / dY - Y / s^2, all that a Langevin step needs of the model.
 
-        return tf.add_n([score, log_reference(images)])
+        Args:
+            images: [B, S, S, 3] in grey levels less the mean colour.
+
+        Returns:
+            [B, S, S, 3].
+        """
+        return self._network.gradient(self._checked(images)) - images / self.ref_sigma**2
 
     # Sampling
 
@@ -276,7 +281,7 @@ class DesNet:
         """
         steps = self.num_steps if num_steps is None else num_steps
         sample: dict[str, Callable] = {
-            "langevin": samplers.langevin,
+            "langevin": partial(samplers.langevin, score_fn=self.score),
             "mala": partial(samplers.mala, adjust=adjust),
             "hmc": partial(samplers.hmc, num_leapfrog=NUM_LEAPFROG),
         }
@@ -350,14 +355,14 @@ class DesNet:
 
         # The gradient of this loss is that of the negative log likelihood, the model's expectation
         # replaced by the mean over the synthesized images, which are held fixed.
-        score = self.descriptor(observed)
-        loss = tf.reduce_mean(self.descriptor(synthesized)) - tf.reduce_mean(score)
+        value = self.descriptor(observed)
+        loss = tf.reduce_mean(self.descriptor(synthesized)) - tf.reduce_mean(value)
         objective = loss
         if self.mode_penalty:
             # What one Langevin step from an observed image would gain, to first order.  Held
             # small, it makes the observed images modes, where chains come to rest instead of
             # overshooting.
-            slope = tf.gradients(self._log_joint(score, observed), observed)[0]
+            slope = tf.gradients(value + self._log_reference(observed), observed)[0]
             slope = tf.reduce_mean(tf.reduce_sum(tf.square(slope), [1, 2, 3]))
             objective += self.mode_penalty * self.step_size**2 / 2 * slope
         magnitude = tf.reduce_mean(chains.score_magnitude)

@@ -123,6 +123,7 @@ def langevin(
     key: tf.Tensor,
     first_step: tf.Tensor | int = 0,
     keep_path: bool = False,
+    score_fn: Callable[[tf.Tensor], tf.Tensor] | None = None,
 ) -> Chains:
     """Unadjusted Langevin dynamics.
 
@@ -137,11 +138,13 @@ def langevin(
         key: int32 [2].
         first_step: number of the first step, for a chain that goes on.
         keep_path: return every position of the chains too.
+        score_fn: [B, ...] -> d log p(x) / dx [B, ...], for who can have it without log p(x).
     """
     delta = _per_chain(step_size, x)
+    score_fn = score_fn or (lambda x: _score(log_prob_fn(x), x))
 
     def step(t: tf.Tensor, x: tf.Tensor, magnitude: tf.Tensor) -> list:
-        score = _score(log_prob_fn(x), x)
+        score = score_fn(x)
         noise = standard_normal(tf.shape(x), fold_in(key, first_step + t), x.dtype)
         return [x + delta**2 / 2 * score + delta * noise, magnitude + _mean(tf.abs(score))]
 

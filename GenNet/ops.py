@@ -8,7 +8,7 @@ as N(0, stddev^2), biases as 0 unless said otherwise.
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -32,9 +32,22 @@ class Network:
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         """The layers' output for x, both of the same type."""
-        with tf.variable_scope(self._scope, reuse=tf.AUTO_REUSE, custom_getter=self._variable):
-            inside = tf.cast(x, tf.bfloat16) if self._copies else x
-            return tf.cast(self._layers(inside), x.dtype)
+        with self._scoped():
+            return tf.cast(self._layers(self._inside(x)), x.dtype)
+
+    def gradient(self, x: tf.Tensor) -> tf.Tensor:
+        """D output / dx [B, ...] of layers that end in a `weighted_sum`, without their output."""
+        with self._scoped():
+            inside = self._inside(x)
+            # Up to the sum it is the same for all: a single one stands for the B of each output.
+            (gradient,) = tf.gradients(self._layers(inside), inside, tf.ones([1], inside.dtype))
+            return tf.cast(gradient, x.dtype)
+
+    def _scoped(self) -> AbstractContextManager:
+        return tf.variable_scope(self._scope, reuse=tf.AUTO_REUSE, custom_getter=self._variable)
+
+    def _inside(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.cast(x, tf.bfloat16) if self._copies else x
 
     def _variable(self, getter: Callable, name: str, *args: object, **options: object) -> tf.Tensor:
         return self._copies[name] if self._copies else getter(name, *args, **options)
@@ -86,23 +99,49 @@ def dense(
         return tf.matmul(x, _weight([x.shape[1], units], stddev, x)) + _bias(units, x, bias_stddev)
 
 
+# TensorFlow's own gradient of these products asks for their shape, and so for their value, and
+# multiplies out what is the same for every image.  Here `up` is [B], or [1] for all.
+
+
+def _in_weight(x: tf.Tensor, up: tf.Tensor) -> tf.Tensor:
+    return tf.linalg.matvec(x, tf.broadcast_to(up, tf.shape(x)[:1]), transpose_a=True)
+
+
 @tf.custom_gradient
 def _inner_product(
     x: tf.Tensor, weight: tf.Tensor
 ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]]:
-    # TensorFlow's own gradient asks for the shape of the product, and so for the product.  By
-    # this one, a chain that needs no log density computes none.
     def gradient(up: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.matmul(up[:, None], weight[None]), tf.linalg.matvec(x, up, transpose_a=True)
+        return tf.broadcast_to(up[:, None] * weight, tf.shape(x)), _in_weight(x, up)
 
     return tf.linalg.matvec(x, weight), gradient
 
 
-def weighted_sum(x: tf.Tensor, name: str, stddev: float, scale: float = 1.0) -> tf.Tensor:
-    """Of all that an image has, times `scale`: [B, ...] -> [B]."""
+@tf.custom_gradient
+def _rectified_inner_product(
+    x: tf.Tensor, weight: tf.Tensor
+) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]]:
+    y = leaky_relu(x)
+
+    def gradient(up: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        slope = up[:, None] * weight
+        # In bfloat16 a choice of two takes half the time of a product.
+        slope = tf.where_v2(x > 0, slope, 0.2 * slope)
+        return slope, _in_weight(y, up)
+
+    return tf.linalg.matvec(y, weight), gradient
+
+
+def weighted_sum(
+    x: tf.Tensor, name: str, stddev: float, activation: Callable, scale: float = 1.0
+) -> tf.Tensor:
+    """The sum of activation(x) times a weight, over all that an image has: [B, ...] -> [B]."""
     x = tf.reshape(x, [-1, x.shape[1:].num_elements()])
     with tf.variable_scope(name):
-        return _inner_product(x, scale * _weight([x.shape[1]], stddev, x))
+        weight = scale * _weight([x.shape[1]], stddev, x)
+        if activation is leaky_relu:
+            return _rectified_inner_product(x, weight)
+        return _inner_product(activation(x), weight)
 
 
 def conv2d(

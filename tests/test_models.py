@@ -121,21 +121,53 @@ def test_the_score_of_the_descriptor_is_the_gradient_of_its_log_density(network)
         images = tf.constant(CENTRED)
         exact = tf.gradients(model.log_prob(images), images)[0]
         numeric = central_differences(model.log_prob, CENTRED[0], indices)
-        return tf.reshape(exact[0], [-1]), numeric
+        return tf.reshape(exact[0], [-1]), numeric, exact, model.score(images)
 
-    exact, numeric = evaluate(build, 5.0)
+    exact, numeric, gradient, score = evaluate(build, 5.0)
     np.testing.assert_allclose(exact[indices], numeric, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(score, gradient, rtol=1e-10, atol=1e-12)
 
 
-def test_the_log_density_of_the_descriptor_is_its_score_less_the_reference():
+@pytest.mark.parametrize("network", NETWORKS)
+def test_the_slope_of_the_descriptor_can_be_learned_from(network):
+    # As the mode penalty does: the derivative of the squared score in the weights.
+    model = desnet(network=network)
+    step = 1e-5
+
+    def squared_score():
+        images = tf.constant(CENTRED)
+        score = tf.gradients(model.log_prob(images), images)[0]
+        return tf.reduce_sum(tf.square(score))
+
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.set_random_seed(1)
+        value = squared_score()
+        session.run(tf.global_variables_initializer())
+        for variable in tf.trainable_variables():
+            if variable.op.name.endswith("bias"):
+                continue  # with rectifiers, the score is piecewise constant in them
+            session.run(variable.assign(3 * variable))
+            direction = RNG.normal(size=variable.shape)
+            (gradient,) = session.run(tf.gradients(value, variable))
+            start = session.run(variable)
+            ends = []
+            for shift in (step, -step):
+                session.run(variable.assign(start + shift * direction * np.abs(start).mean()))
+                ends.append(session.run(value))
+            session.run(variable.assign(start))
+            numeric = (ends[0] - ends[1]) / (2 * step * np.abs(start).mean())
+            assert (gradient * direction).sum() == pytest.approx(numeric, rel=1e-3)
+
+
+def test_the_log_density_of_the_descriptor_is_its_value_less_the_reference():
     model = desnet(ref_sigma=20.0)
 
     def build():
         images = tf.constant(CENTRED)
         return model.log_prob(images), model.descriptor(images)
 
-    log_prob, score = evaluate(build)
-    expected = score - (CENTRED**2).sum((1, 2, 3)) / (2 * 20.0**2)
+    log_prob, value = evaluate(build)
+    expected = value - (CENTRED**2).sum((1, 2, 3)) / (2 * 20.0**2)
     np.testing.assert_allclose(log_prob, expected, rtol=1e-10)
 
 
@@ -265,14 +297,11 @@ def test_the_loss_of_the_descriptor_is_a_difference_of_means(network):
     ("sampler", "step_size", "variance"),
     [("langevin", 0.5, 1 / (1 - 0.25 / 4)), ("mala", 0.3, 1.0), ("hmc", 0.15, 1.0)],
 )
-def test_a_descriptor_of_zero_samples_its_reference(sampler, step_size, variance):
+def test_a_descriptor_of_zero_samples_its_reference(sampler, step_size, variance, monkeypatch):
     # f = 0 leaves N(0, s^2 I) about the mean colour.
-    class Zero(DesNet):
-        def descriptor(self, images):
-            return 0 * super().descriptor(images)
-
     options = {"ref_sigma": 1.0, "step_size": step_size, "num_steps": 150, "batch_size": 50}
-    model = built(Zero(np.full(3, 127.5), 50, SIDE, sampler=sampler, **options))
+    monkeypatch.setattr(tf, "random_normal_initializer", lambda *_: tf.zeros_initializer())
+    model = built(desnet(num_images=50, sampler=sampler, **options))
     values = model.run_chains(np.full((50, SIDE, SIDE, 3), 127.5), 150) - 127.5
     assert values.mean() == pytest.approx(0, abs=0.02)
     assert values.var() == pytest.approx(variance, rel=0.02)
