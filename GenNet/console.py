@@ -181,7 +181,7 @@ def resolve_precision(precision: str, config: tf.ConfigProto, objection: str = "
 
 def _multiplies_bfloat16(config: tf.ConfigProto) -> bool:
     """Whether the device of the session has instructions for products of bfloat16 matrices."""
-    gpu = _gpu(config)
+    gpu = gpu_details(config)
     if gpu is not None:
         return bool(gpu.get("compute_capability", (0, 0)) >= (8, 0))
     if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0":
@@ -192,7 +192,7 @@ def _multiplies_bfloat16(config: tf.ConfigProto) -> bool:
         return False  # not Linux
 
 
-def _gpu(config: tf.ConfigProto) -> dict | None:
+def gpu_details(config: tf.ConfigProto) -> dict | None:
     """What TensorFlow knows of the GPU that a session with this configuration computes on."""
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus or config.device_count.get("GPU", 1) == 0:
@@ -203,5 +203,5 @@ def _gpu(config: tf.ConfigProto) -> dict | None:
 
 def describe_device(config: tf.ConfigProto) -> str:
     """The device that a session with this configuration computes on, in words."""
-    gpu = _gpu(config)
+    gpu = gpu_details(config)
     return f"CPU ({os.cpu_count()} cores)" if gpu is None else str(gpu["device_name"])
