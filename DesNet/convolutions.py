@@ -32,7 +32,7 @@ def convolution(x: tf.Tensor, weight: tf.Tensor, stride: int) -> tf.Tensor:
     def in_pairs(x: tf.Tensor, weight: tf.Tensor) -> tuple[tf.Tensor, Callable]:
         pairs, kernel = tf.reshape(x, [-1, height, width // 2, 2 * depth]), _paired(weight)
         y = tf.nn.conv2d(pairs, kernel, [2, 1], "SAME")
-        return y, lambda up: (_sub_pixel(up, weight), tf.gradients(y, weight, up)[0])
+        return y, lambda up: (_sub_pixel_convolution(up, weight), tf.gradients(y, weight, up)[0])
 
     return in_pairs(x, weight)
 
@@ -51,7 +51,7 @@ def transposed_convolution(x: tf.Tensor, weight: tf.Tensor, stride: int) -> tf.T
 
 
 def _in_pairs(size: list[int], channels: int, stride: int) -> bool:
-    """Whether the pixels of the larger image go in pairs."""
+    """Whether the columns of the larger image go in pairs, and its rows in blocks of them."""
     return stride == 2 and not any(side % 2 for side in size) and channels <= FEW_CHANNELS
 
 
@@ -63,7 +63,7 @@ def _paired(weight: tf.Tensor) -> tf.Tensor:
     return tf.reshape(weight, [kernel, -1, 2 * depth, channels])
 
 
-def _sub_pixel(x: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+def _sub_pixel_convolution(x: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
     """A transposed convolution of stride 2 (Shi et al., 2016): 2 x 2 pixels as channels of one.
 
     Pixel p of y, along an axis, is the sum over taps t and pixels o of x with p + before =
@@ -73,7 +73,10 @@ def _sub_pixel(x: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
     kernel, _, channels, depth = weight.shape
     before = (kernel - 2) // 2  # pixels of padding
     taps = (kernel + 1) // 2  # of each of a pair of pixels
-    weight = tf.pad(weight, [[0, kernel % 2], [0, kernel % 2], [0, 0], [0, 0]])
+    # The tap of 0 that makes an odd kernel even comes first where blocks then begin with y.
+    added = [kernel % 2 * (before % 2), kernel % 2 * (1 - before % 2)]
+    before += added[0]
+    weight = tf.pad(weight, [added, added, [0, 0], [0, 0]])
     weight = tf.reshape(weight, [taps, 2, taps, 2, channels, depth])
     weight = tf.transpose(tf.reverse(weight, [0, 2]), [0, 2, 5, 1, 3, 4])
     weight = tf.reshape(weight, [taps, taps, depth, 4 * channels])
@@ -81,7 +84,7 @@ def _sub_pixel(x: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
     blocks = tf.nn.conv2d(x, weight, 1, [[0, 0], around, around, [0, 0]])
     y = tf.nn.depth_to_space(blocks, 2)
     first = before % 2
-    return y[:, first : first + 2 * height, first : first + 2 * width]
+    return y[:, first : first + 2 * height, first : first + 2 * width] if first else y
 
 
 def _transposed_as_products(x: tf.Tensor, weight: tf.Tensor, stride: int) -> tf.Tensor:
