@@ -138,7 +138,8 @@ def langevin(
         key: int32 [2].
         first_step: number of the first step, for a chain that goes on.
         keep_path: return every position of the chains too.
-        score_fn: [B, ...] -> d log p(x) / dx [B, ...], for who can have it without log p(x).
+        score_fn: [B, ...] -> d log p(x) / dx [B, ...], where that can be had without log p(x); by
+            default the gradient of log_prob_fn.
     """
     delta = _per_chain(step_size, x)
     score_fn = score_fn or (lambda x: _score(log_prob_fn(x), x))
@@ -174,11 +175,11 @@ def hmc(
     steps of size delta, and accepts with probability
     min(1, exp(log p(x') - |p'|^2 / 2 - log p(x) + |p|^2 / 2)).
 
-    Args as for `langevin`; besides, num_leapfrog: gradient evaluations a step; adjust: whether
-    proposals are put to the test, which a burn-in may do without; jitter: each step of each chain
-    has a step size of its own, uniform within delta (1 +- jitter).  Trajectories of one length that
-    happen to be half an orbit of some direction lead there from x to -x and back for ever, and in
-    few dimensions nothing else breaks that (Neal, 2011, section 3.2).
+    Args as for `langevin`, but for score_fn; besides, num_leapfrog: gradient evaluations a step;
+    adjust: whether proposals are put to the test, which a burn-in may do without; jitter: each step
+    of each chain has a step size of its own, uniform within delta (1 +- jitter).  Trajectories of
+    one length that happen to be half an orbit of some direction lead there from x to -x and back
+    for ever, and in few dimensions nothing else breaks that (Neal, 2011, section 3.2).
     """
     mean_delta = _per_chain(step_size, x)
 
@@ -237,7 +238,7 @@ def mala(
     with one leapfrog step, whose ratio of kinetic energies is that of the two proposal densities
     (Neal, 2011, section 5.2).
 
-    Args as for `langevin`; besides, adjust: whether proposals are put to the test.
+    Args as for `langevin`, but for score_fn; besides, adjust: whether proposals are tested.
     """
     return hmc(log_prob_fn, x, step_size, num_steps, key, first_step, keep_path, 1, adjust)
 

@@ -154,6 +154,17 @@ def test_the_posterior_of_a_linear_generator_is_the_closed_one(name):
     assert (np.abs((z - mean).T @ (z - mean) / len(z) - covariance) < 4.5 * error).all()
 
 
+def test_langevin_takes_the_score_that_it_is_given():
+    def flat(x):
+        return tf.zeros(tf.shape(x)[:1])
+
+    start = np.random.default_rng(7).normal(size=[50, 3])
+    by_gradient = sample(samplers.langevin, gaussian(1.0), start, 0.3, 10)
+    given = sample(samplers.langevin, flat, start, 0.3, 10, score_fn=lambda x: -x)
+    np.testing.assert_allclose(given.position, by_gradient.position, rtol=1e-5)
+    np.testing.assert_allclose(given.score_magnitude, by_gradient.score_magnitude, rtol=1e-5)
+
+
 @pytest.mark.parametrize("num_steps", [1, 30])
 def test_langevin_takes_the_steps_it_is_asked_for(num_steps):
     # Where the density is flat, l steps of size delta add up to variance l delta^2.
