@@ -1,16 +1,15 @@
 """Descriptor network learned by Langevin synthesis (Xie et al., ICML 2016).
 
 The model is p(Y; theta) = exp[f(Y; theta)] p0(Y) / Z(theta), p0 = N(0, s^2 I): a bottom-up ConvNet
-f that scores an image, and a Gaussian reference.  Learning alternates between synthesizing images
-by Langevin dynamics from the current model, and a step on theta that raises f on the observed
-images and lowers it on the synthesized ones.
+f from an image to a number, and a Gaussian reference.  Learning alternates between synthesizing
+images by Langevin dynamics from the current model, and a step on theta that raises f on the
+observed images and lowers it on the synthesized ones.
 
 Chains that start anew from mean images at every iteration ("short_run", the assignment) teach a
 generator of l steps: it makes the images it has seen, but run on, its chains leave them.  Chains
 that never end ("convergent") teach a density: they stay, and so do the chains of any sampler.
 """
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -84,15 +83,6 @@ class DivergenceError(Exception):
     """Learning that diverges however small its steps; the message is a sentence for the user."""
 
 
-def share_cores() -> None:
-    """Give each operation half of the cores: for a model that computes side by side.
-
-    Call it before TensorFlow has computed anything; a process that has keeps its threads.
-    """
-    with suppress(RuntimeError):
-        tf.config.threading.set_intra_op_parallelism_threads(max(1, (os.cpu_count() or 1) // 2))
-
-
 def default_learning(sampler: str) -> str:
     """The way to learn that suits a sampler; see `DesNet.__init__`."""
     return "short_run" if sampler == "langevin" else "convergent"
@@ -130,7 +120,7 @@ class DesNet:
         weight_decay: float | None = None,
         seed: int = 0,
         precision: str = "float32",
-        side_by_side: bool = True,
+        num_cores: int = 1,
     ) -> None:
         """Describe the model; `build_model` builds it.
 
@@ -166,9 +156,10 @@ class DesNet:
             precision: of the network inside Langevin chains, "float32" or "bfloat16"; their
                 positions and the learning step are float32.  The test of MALA and HMC compares
                 energies of 10^5 nats, which bfloat16 rounds by hundreds.
-            side_by_side: whether the two halves of a batch are computed at the same time, as suits
-                the cores of a processor: operations as small as these, each spread over all
-                cores, wait longer for each other than they compute.  See `share_cores`.
+            num_cores: of the processor that computes.  With more than one, the two halves of a
+                batch are computed side by side, and every operation by half of the cores: of
+                operations as small as these, each spread over all cores, the threads wait for each
+                other longer than they compute.
 
         Raises:
             ValueError: a value is out of its range.
@@ -209,7 +200,7 @@ class DesNet:
         self.weight_decay = setting("weight_decay", weight_decay)
         self.seed = seed
         self.precision = precision
-        self.side_by_side = side_by_side
+        self.num_cores = num_cores
         layers = {
             "strided": lambda x: self._strided(x, leaky_relu),
             "smooth": lambda x: self._strided(x, tf.nn.silu),
@@ -224,18 +215,19 @@ class DesNet:
 
         No normalisation: batch statistics would couple the chains of a batch.
         """
-        return self._map(self._network, images)
+        return self._in_halves(self._network, images)
 
-    def _map(self, function: Callable, images: tf.Tensor) -> tf.Tensor:
-        """function([B, S, S, 3]) -> [B, ...], if it may be of both halves side by side."""
+    def _in_halves(self, function: Callable, images: tf.Tensor) -> tf.Tensor:
+        """`function`, [B, S, S, 3] -> [B, ...], of the images; on several cores, of each half."""
         images = tf.ensure_shape(images, [None, *[self.image_size] * 2, 3])
-        if not self.side_by_side:
+        if self.num_cores < 2:
             return function(images)
         count = tf.shape(images)[0]
         # An image alone is in both halves, for some operations of TensorFlow fail without any.
         first = images[: tf.maximum(count // 2, 1)]
-        # What comes last begins first, here the larger half; the thread of the smaller one has
-        # time to draw the noise of a Langevin step.  The other way round takes a sixth longer.
+        # A thread goes on with what is ready last and queues the rest.  So the larger half begins
+        # at once, and the smaller one on the other thread, behind the noise of a Langevin step.
+        # The other way round an iteration takes a sixth longer.
         with tf.control_dependencies([first]):
             second = images[count // 2 :]
         return tf.concat([function(first), function(second)], 0)[-count:]
@@ -273,7 +265,7 @@ class DesNet:
         return -tf.reduce_sum(tf.square(images), [1, 2, 3]) / (2 * self.ref_sigma**2)
 
     def score(self, images: tf.Tensor) -> tf.Tensor:
-        """D log p(Y) / dY = df(Y) / dY - Y / s^2, all that a Langevin step needs of the model.
+        """The score, d log p(Y) / dY = df(Y) / dY - Y / s^2.
 
         Args:
             images: [B, S, S, 3] in grey levels less the mean colour.
@@ -281,7 +273,7 @@ class DesNet:
         Returns:
             [B, S, S, 3].
         """
-        return self._map(self._network.gradient, images) - images / self.ref_sigma**2
+        return self._in_halves(self._network.gradient, images) - images / self.ref_sigma**2
 
     # Sampling
 
@@ -322,6 +314,11 @@ class DesNet:
         Args:
             config: of the session.
         """
+        if self.num_cores > 1:
+            # TensorFlow makes its threads with the first loop of a process, and keeps them: the
+            # configuration of a session comes too late.
+            with suppress(RuntimeError):
+                tf.config.threading.set_intra_op_parallelism_threads((self.num_cores + 1) // 2)
         with tf.Graph().as_default() as graph:
             tf.set_random_seed(self.seed)
             self._build_iteration()
@@ -389,8 +386,8 @@ class DesNet:
             # What one Langevin step from an observed image would gain, to first order.  Held
             # small, it makes the observed images modes, where chains come to rest instead of
             # overshooting.
-            slope = tf.gradients(value + self._log_reference(observed), observed)[0]
-            slope = tf.reduce_mean(tf.reduce_sum(tf.square(slope), [1, 2, 3]))
+            score = tf.gradients(value + self._log_reference(observed), observed)[0]
+            slope = tf.reduce_mean(tf.reduce_sum(tf.square(score), [1, 2, 3]))
             objective += self.mode_penalty * self.step_size**2 / 2 * slope
         magnitude = tf.reduce_mean(chains.score_magnitude)
         outside = tf.logical_or(self._synthesized < 0, self._synthesized > 255)
@@ -468,12 +465,12 @@ class DesNet:
 
     def _filter_responses(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """sum_i df(Y_i)/dtheta over images [B, S, S, 3], by layer."""
-        score = tf.reduce_sum(self.descriptor(images))
+        total = tf.reduce_sum(self.descriptor(images))
         layers: dict[str, list[tf.Variable]] = {}
         for variable in self._network.variables():
             layers.setdefault(variable.op.name.split("/")[1], []).append(variable)
         return {
-            name: tf.concat([tf.reshape(g, [-1]) for g in tf.gradients(score, variables)], 0)
+            name: tf.concat([tf.reshape(g, [-1]) for g in tf.gradients(total, variables)], 0)
             for name, variables in layers.items()
         }
 
@@ -613,7 +610,7 @@ class DesNet:
         """(1/n) sum_i df(Y_i)/dtheta over images [n, S, S, 3] in [0, 255], by layer, flattened.
 
         Learning moves along the difference between that of the observed images and that of the
-        synthesized ones.  For the last layer it is the mean of its input.
+        synthesized ones.  For the last layer it is the mean of what its weight multiplies.
         """
         sums: dict[str, np.ndarray] = {}
         for i in range(0, len(images), GROUP):

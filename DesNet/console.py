@@ -201,7 +201,16 @@ def gpu_details(config: tf.ConfigProto) -> dict | None:
     return {"device_name": f"GPU {index}"} | tf.config.experimental.get_device_details(gpus[index])
 
 
+def num_cores(config: tf.ConfigProto) -> int:
+    """Cores of the processor that a session with this configuration computes on; 0 for a GPU."""
+    if gpu_details(config) is not None:
+        return 0
+    if hasattr(os, "sched_getaffinity"):  # Linux, where a process may be given but some of them
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def describe_device(config: tf.ConfigProto) -> str:
     """The device that a session with this configuration computes on, in words."""
     gpu = gpu_details(config)
-    return f"CPU ({os.cpu_count()} cores)" if gpu is None else str(gpu["device_name"])
+    return f"CPU ({num_cores(config)} cores)" if gpu is None else str(gpu["device_name"])

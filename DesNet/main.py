@@ -15,7 +15,7 @@ import evaluation
 import figures
 import long_run
 import moments
-from DesNet import LEARNING, NETWORKS, SAMPLERS, DesNet, DivergenceError, share_cores
+from DesNet import LEARNING, NETWORKS, SAMPLERS, DesNet, DivergenceError
 from ops import batches_per_epoch
 from run import Run, RunError, resolve_flags
 
@@ -262,9 +262,6 @@ def save_long_run(
 def learn(args: argparse.Namespace) -> None:
     """Load, learn and write, as the flags say."""
     config = console.session_config(args.device)
-    side_by_side = console.gpu_details(config) is None
-    if side_by_side:
-        share_cores()
     if args.data_noise == 0 and args.data_noise_start:
         raise RunError(
             "--data_noise_start shrinks by factors to --data_noise, which is not to be 0"
@@ -299,7 +296,7 @@ def learn(args: argparse.Namespace) -> None:
         weight_decay=args.weight_decay,
         seed=args.seed,
         precision=args.precision,
-        side_by_side=side_by_side,
+        num_cores=console.num_cores(config),
     )
     model.build_model(config)
     args.delta, args.T, args.learning = model.step_size, model.num_steps, model.learning

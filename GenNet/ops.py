@@ -36,10 +36,13 @@ class Network:
             return tf.cast(self._layers(self._inside(x)), x.dtype)
 
     def gradient(self, x: tf.Tensor) -> tf.Tensor:
-        """D output / dx [B, ...] of layers that end in a `weighted_sum`, without their output."""
+        """The gradient of the output [B] in x, [B, ...]; the last layer is a `weighted_sum`.
+
+        The output itself is not computed.
+        """
         with self._scoped():
             inside = self._inside(x)
-            # Up to the sum it is the same for all: a single one stands for the B of each output.
+            # The gradient of every image begins with a 1; a `weighted_sum` takes one for all.
             (gradient,) = tf.gradients(self._layers(inside), inside, tf.ones([1], inside.dtype))
             return tf.cast(gradient, x.dtype)
 
@@ -135,7 +138,7 @@ def _rectified_inner_product(
 def weighted_sum(
     x: tf.Tensor, name: str, stddev: float, activation: Callable, scale: float = 1.0
 ) -> tf.Tensor:
-    """The sum of activation(x) times a weight, over all that an image has: [B, ...] -> [B]."""
+    """The sum of activation(x) times scale * weight over all of an image: [B, ...] -> [B]."""
     x = tf.reshape(x, [-1, x.shape[1:].num_elements()])
     with tf.variable_scope(name):
         weight = scale * _weight([x.shape[1]], stddev, x)

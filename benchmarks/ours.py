@@ -14,7 +14,7 @@ sys.path[:0] = [str(ROOT / "GenNet"), str(ROOT / "DesNet")]
 import console  # noqa: E402  (first: it loads TensorFlow quietly)
 import datasets  # noqa: E402
 import metrics  # noqa: E402
-from DesNet import DesNet, share_cores  # noqa: E402
+from DesNet import DesNet  # noqa: E402
 from GenNet import GenNet  # noqa: E402
 
 tf = console.tf
@@ -39,12 +39,12 @@ def gennet(images: np.ndarray, precision: str, **options: object) -> Callable[[]
 
 def desnet(images: np.ndarray, precision: str, **options: object) -> Callable[[], object]:
     """An iteration of DesNet on images [N, S, S, 3], with options of its class."""
-    share_cores()
     model = DesNet(
         images.mean((0, 1, 2), dtype=np.float64),
         len(images),
         images.shape[1],
         precision=_precision(precision),
+        num_cores=console.num_cores(console.session_config("auto")),
         **options,
     )
     model.build_model()

@@ -26,7 +26,7 @@ def test_the_operations_of_the_networks_are_counted_right(monkeypatch):
     monkeypatch.setattr(convolutions, "FEW_CHANNELS", 0)
     monkeypatch.setattr(convolutions, "FEW_PIXELS", 0)
     generator = operations(lambda: GenNet(1).generator(tf.zeros([1, 2])))
-    model = DesNet(np.zeros(3), 1, network="assignment", side_by_side=False)
+    model = DesNet(np.zeros(3), 1, network="assignment")
     descriptor = operations(lambda: model.descriptor(tf.zeros([1, 64, 64, 3])))
     np.testing.assert_allclose(bench.GENERATOR_FLOP, generator, rtol=0.03)
     np.testing.assert_allclose(bench.DESCRIPTOR_FLOP, descriptor, rtol=0.03)
