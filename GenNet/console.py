@@ -213,4 +213,7 @@ def num_cores(config: tf.ConfigProto) -> int:
 def describe_device(config: tf.ConfigProto) -> str:
     """The device that a session with this configuration computes on, in words."""
     gpu = gpu_details(config)
-    return f"CPU ({num_cores(config)} cores)" if gpu is None else str(gpu["device_name"])
+    if gpu is not None:
+        return str(gpu["device_name"])
+    cores = num_cores(config)
+    return f"CPU ({cores} core{'s' if cores > 1 else ''})"
