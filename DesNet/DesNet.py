@@ -138,7 +138,7 @@ class DesNet:
                 and "hmc": a Metropolis-Hastings test does not let a chain climb thousands of nats
                 in 30 steps, so that short runs would stand still.
             step_size: delta of the sampler, in grey levels; this, and all that follows and is
-                None, is by default that of LEARNING.  MALA and HMC start there and adapt.
+                None, is by default that of LEARNING.  MALA and HMC start there and adapt to less.
             num_steps: l, steps of a chain in an iteration; by default those of SAMPLERS.
             data_noise: standard deviation of the noise on the observed images, in grey levels.
             data_noise_start: the noise at the first iteration, at least data_noise; it shrinks
@@ -296,13 +296,13 @@ class DesNet:
             key: int32 [2].
             num_steps: length, by default l.
             first_step: number of the first step, for chains that go on.
-            adjust: whether MALA puts its proposals to the test.
+            adjust: whether MALA and HMC put their proposals to the test.
         """
         steps = self.num_steps if num_steps is None else num_steps
         sample: dict[str, Callable] = {
             "langevin": partial(samplers.langevin, score_fn=self.score),
             "mala": partial(samplers.mala, adjust=adjust),
-            "hmc": partial(samplers.hmc, num_leapfrog=NUM_LEAPFROG),
+            "hmc": partial(samplers.hmc, num_leapfrog=NUM_LEAPFROG, adjust=adjust),
         }
         return sample[self.sampler](self.log_prob, images, step_size, steps, key, first_step)
 
@@ -426,6 +426,9 @@ class DesNet:
         if target is not None:
             relative = step_size / self._widening
             adapted = samplers.adapted_step_size(relative, chains.acceptance_rate, target)
+            # Chains of a model that learns run downhill, and accept there what is too much at rest:
+            # their steps would grow until they fall behind.
+            adapted = tf.minimum(adapted, self.step_size)
             adapted = tf.where_v2(self._adjust, adapted, relative)  # no test, no rate to adapt to
             updates.append(tf.scatter_update(self._step_sizes, self._index, adapted))
         autocorrelation, noted = self._autocorrelation(tf.where_v2(sane, -loss, 0.0))
@@ -528,7 +531,7 @@ class DesNet:
                     iteration, self.num_chains, self.batch_size, self.seed
                 )
                 # Of a landscape that still forms, the test would see every roughness.
-                feed[self._adjust] = self.sampler != "mala" or iteration >= ANNEALED * total
+                feed[self._adjust] = iteration >= ANNEALED * total
             yield {"iteration": iteration + 1, **self._iterate(feed, iteration)}
 
     def _iterate(self, feed: dict, iteration: int) -> Record:

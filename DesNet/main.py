@@ -74,7 +74,7 @@ def make_parser() -> console.Parser:
     add(
         "--delta",
         type=number(1e-6, 100),
-        help="step size of the sampler, in grey levels, which mala and hmc adapt"
+        help="step size of the sampler, in grey levels, which mala and hmc adapt to less"
         + by_learning("step_size"),
     )
     add(
