@@ -360,9 +360,10 @@ def chart(results: dict) -> Figure:
         rows = [row for row in results["growth"]["images"] if row["model"] == model]
         counts = [row["images"] for row in rows]
         axes.plot(counts, [1000 * row["seconds"] for row in rows], "o-", label=model)
-    axes.set(xscale="log", ylim=(0, None), xlabel="images")
+    slowest = 1000 * max(row["seconds"] for row in results["growth"]["images"])
+    axes.set(xscale="log", ylim=(0, 1.2 * slowest), xlabel="images")
     axes.set_title("Milliseconds an image, by default", loc="left", fontsize=11)
-    axes.legend()
+    axes.legend(loc="lower left")
     for axes in upper.flat:
         axes.spines[["top", "right"]].set_visible(False)
     return figure
