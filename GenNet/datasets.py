@@ -82,7 +82,7 @@ def load(folder: Path, image_size: int = 64, fit: str = "stretch") -> Dataset:
         DatasetError: there is no such folder, or no readable image in it, or no room for them.
     """
     if not folder.is_dir():
-        siblings = sorted(path.name for path in folder.parent.glob("[!.]*") if path.is_dir())
+        siblings = sorted(path.name for path in folder.parent.glob("[!._]*") if path.is_dir())
         there = f"; {folder.parent} holds {', '.join(siblings)}" if siblings else ""
         raise DatasetError(
             f"no image folder {folder}{there}; choose one with --data_path and --category."
