@@ -15,6 +15,8 @@ import tensorflow.compat.v1 as tf
 
 from convolutions import convolution, transposed_convolution
 
+LEAK = 0.2  # slope of the leaky rectifier below 0, that of DCGAN
+
 
 class Network:
     """Layers that make their variables at the first call and share them ever after."""
@@ -76,11 +78,11 @@ class Network:
 
 @tf.custom_gradient
 def leaky_relu(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-    """max(x, 0.2 x), the slope of DCGAN."""
-    y = tf.nn.leaky_relu(x, 0.2)
+    """max(x, LEAK x)."""
+    y = tf.nn.leaky_relu(x, LEAK)
     # TensorFlow's own gradient reads x.  y has the same sign, and when nothing else reads x, the
     # convolution, its bias and the rectifier are computed as one.
-    return y, lambda up: tf.raw_ops.LeakyReluGrad(gradients=up, features=y, alpha=0.2)
+    return y, lambda up: tf.raw_ops.LeakyReluGrad(gradients=up, features=y, alpha=LEAK)
 
 
 def _weight(shape: list[int], stddev: float, like: tf.Tensor) -> tf.Variable:
@@ -129,7 +131,7 @@ def _rectified_inner_product(
     def gradient(up: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         slope = up[:, None] * weight
         # In bfloat16 a choice of two takes half the time of a product.
-        slope = tf.where_v2(x > 0, slope, 0.2 * slope)
+        slope = tf.where_v2(x > 0, slope, LEAK * slope)
         return slope, _in_weight(y, up)
 
     return tf.linalg.matvec(y, weight), gradient
