@@ -2,9 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-TWINS := console.py convolutions.py datasets.py figures.py metrics.py ops.py run.py samplers.py
 
-.PHONY: run report test bench format twins clean
+.PHONY: run report test bench format common clean
 
 run: $(VENV)/run-ready
 	$(BIN)/python GenNet/main.py
@@ -17,7 +16,7 @@ report: $(VENV)/run-ready
 test: $(VENV)/test-ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	cd GenNet && ../$(BIN)/mypy --config-file ../pyproject.toml *.py ../data/draw.py
+	cd GenNet && ../$(BIN)/mypy --config-file ../pyproject.toml *.py common/*.py ../data/draw.py
 	cd DesNet && ../$(BIN)/mypy --config-file ../pyproject.toml *.py
 	$(BIN)/mypy report.py benchmarks/bench.py
 	$(BIN)/python -m pytest
@@ -30,9 +29,11 @@ format: $(VENV)/test-ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The twins are edited in GenNet/ and copied to DesNet/.
-twins:
-	cp $(addprefix GenNet/,$(TWINS)) DesNet/
+# What both models share is edited in GenNet/common and copied to DesNet/common.
+common:
+	mkdir -p DesNet/common
+	rm -f DesNet/common/*.py
+	cp GenNet/common/*.py DesNet/common/
 
 clean:
 	rm -rf $(VENV)

@@ -4,18 +4,21 @@ It reads only the files that the runs have written, and needs no network to be l
 Example: python report.py output/GenNet/lion_tiger output/DesNet/egret
 """
 
-import argparse
 import base64
 import hashlib
-import os
+import sys
 from pathlib import Path
-from typing import NoReturn
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from report_page import comparison, run_files, sections
 
 ROOT = Path(__file__).resolve().parent
+sys.path.append(str(ROOT / "GenNet"))
+
+from common.files import FileError, write_whole  # noqa: E402
+from common.flags import Parser  # noqa: E402
+
 PAGE = ROOT / "report_page"
 SCRIPTS = ("plane.js", "film.js", "chart.js")
 
@@ -24,29 +27,21 @@ class ReportError(Exception):
     """A report that cannot be made; the message is a sentence for the user."""
 
 
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one sentence."""
-
-    def error(self, message: str) -> NoReturn:
-        """Print the sentence and exit with code 2."""
-        self.exit(2, f"{self.prog}: {message} (--help lists every flag)\n")
-
-
 def make_parser() -> Parser:
     """The command line."""
-    parser = Parser("report.py", description=(__doc__ or "").splitlines()[0], allow_abbrev=False)
+    parser = Parser("report.py", __doc__)
     parser.add_argument(
         "runs",
         metavar="RUN",
         nargs="*",
         type=Path,
-        help="folder of a run (default: every run under output/, those moved aside as well)",
+        help="folder of a run (by default every run under output/, those moved aside as well)",
     )
     parser.add_argument(
         "--output",
         type=Path,
         default=ROOT / "output" / "report.html",
-        help="the page (default: output/report.html)",
+        help="the page",
     )
     return parser
 
@@ -66,32 +61,13 @@ def render(runs: list[run_files.Run]) -> str:
     return environment.get_template("page.html.jinja").render(
         runs=runs,
         rows=comparison.rows(runs),
-        metrics=list(comparison.METRICS.values()),
+        headings=list(comparison.FIGURES.values()),
         number=comparison.number,
         sections=sections,
         style=(PAGE / "page.css").read_text(encoding="utf-8"),
         script=script,
         digest=digest,
     )
-
-
-def write(path: Path, text: str) -> None:
-    """Write the page whole or not at all.
-
-    Raises:
-        ReportError: it cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # A file name that is no Unicode is shown with question marks.
-        temporary.write_bytes(text.encode("utf-8", "replace"))
-        os.replace(temporary, path)
-    except OSError as error:
-        raise ReportError(f"cannot write {path}: {error.strerror}.") from error
-    finally:
-        if temporary.parent.is_dir():
-            temporary.unlink(missing_ok=True)
 
 
 def report(folders: list[Path], output: Path) -> None:
@@ -107,7 +83,12 @@ def report(folders: list[Path], output: Path) -> None:
     if not folders:
         raise ReportError(f"there is no run under {ROOT / 'output'}: make one with `make run`.")
     runs = [run_files.read(folder.resolve()) for folder in folders]
-    write(output, render(runs))
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ReportError(f"cannot write {output}: {error.strerror}.") from error
+    page = render(runs).encode("utf-8", "replace")  # a name that is no Unicode has question marks
+    write_whole(output, lambda file: file.write(page))
     for run in runs:
         for sentence in run.missing:
             print(f"{run.name}: {sentence}")
@@ -121,7 +102,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     try:
         report(args.runs, args.output)
-    except ReportError as mistake:
+    except (ReportError, FileError) as mistake:
         parser.exit(2, f"{parser.prog}: {mistake}\n")
 
 

@@ -4,14 +4,17 @@ An energy and the chains that sample it can drive each other to infinity in a fe
 guard watches each iteration, keeps a copy of the last good state, and returns to it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
-import tensorflow.compat.v1 as tf
+from common.session import tf
+from descriptor_settings import WARM_UP_STEPS
 
-WARM_UP_STEPS = 10  # iterations in which the learning rate rises: the first gradients overshoot
 CLIP_MEMORY = 20  # iterations whose gradient norms, in geometric mean, are the usual one
 RECOVERY_STEPS = 100  # iterations in which the learning rate doubles after it was halved
 SNAPSHOT_STEPS = 25  # iterations from one good state that is kept to the next
+AVERAGED = 50  # iterations that a running autocorrelation looks back
 
 
 class GuardedAdam:
@@ -117,3 +120,21 @@ def _copy_if(
             return tf.constant(True)
 
     return tf.cond(condition, copy, lambda: tf.constant(False))
+
+
+def running_autocorrelation(x: tf.Tensor) -> tuple[tf.Tensor, tf.Operation]:
+    """Lag-1 autocorrelation of the scalar x over about the last AVERAGED iterations.
+
+    Returns:
+        It, and the operation that takes note of x.
+    """
+    moments = tf.get_variable(
+        "energy_difference_moments", initializer=tf.zeros([4]), trainable=False
+    )
+    mean, variance, covariance, last = tf.unstack(moments)
+    rate = 1 / AVERAGED
+    new_mean = mean + rate * (x - mean)
+    variance += rate * ((x - mean) * (x - new_mean) - variance)
+    covariance += rate * ((x - mean) * (last - mean) - covariance)
+    noted = moments.assign(tf.stack([new_mean, variance, covariance, x]))
+    return covariance / (variance + 1e-12), noted

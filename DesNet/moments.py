@@ -5,12 +5,15 @@ observed ones (Xie et al., 2016, section 3).  The same comparison with filters t
 saw tells whether it matched more than it was asked to.
 """
 
+from __future__ import annotations
+
 import numpy as np
 from matplotlib.figure import Figure
 from scipy.signal import fftconvolve
 
-import figures
-from DesNet import DesNet
+from common import figures
+from common.session import tf
+from DesNet import GROUP, DesNet
 
 WAVELENGTHS = (4, 8, 16)  # of the Gabor filters, in pixels
 ORIENTATIONS = 4  # of the Gabor filters, evenly over 180 degrees
@@ -58,6 +61,29 @@ def colour_histogram(images: np.ndarray) -> np.ndarray:
     return counts / len(pixels)
 
 
+def filter_responses(model: DesNet, images: np.ndarray) -> dict[str, np.ndarray]:
+    """(1/n) sum_i df(Y_i)/dtheta over images [n, S, S, 3] in [0, 255], by layer, flattened.
+
+    Learning moves along the difference between that of the observed images and that of the
+    synthesized ones.  For the last layer it is the mean of what its weight multiplies.
+    """
+    with model.session.graph.as_default():
+        total = tf.reduce_sum(model.descriptor(model.inputs.starts - model.mean_colour))
+        layers: dict[str, list[tf.Variable]] = {}
+        for variable in model.networks[0].variables():
+            layers.setdefault(variable.op.name.split("/")[1], []).append(variable)
+        responses = {
+            name: tf.concat([tf.reshape(g, [-1]) for g in tf.gradients(total, variables)], 0)
+            for name, variables in layers.items()
+        }
+    sums: dict[str, np.ndarray] = {}
+    for i in range(0, len(images), GROUP):
+        feed = {model.inputs.starts: images[i : i + GROUP]}
+        for name, values in model.session.run(responses, feed).items():
+            sums[name] = sums.get(name, 0) + values.astype(np.float64)
+    return {name: values / len(images) for name, values in sums.items()}
+
+
 def compare(model: DesNet, observed: np.ndarray, synthesized: np.ndarray) -> dict:
     """Moments of observed and synthesized images, both [N, S, S, 3] in [0, 255].
 
@@ -68,8 +94,8 @@ def compare(model: DesNet, observed: np.ndarray, synthesized: np.ndarray) -> dic
         the total-variation distance between the two histograms, in [0, 1].
     """
     layers = {}
-    responses = model.filter_responses(synthesized)
-    for name, response in model.filter_responses(observed).items():
+    responses = filter_responses(model, synthesized)
+    for name, response in filter_responses(model, observed).items():
         norm = float(np.linalg.norm(response))
         layers[name] = {
             "observed": norm,

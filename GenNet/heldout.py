@@ -5,15 +5,15 @@ components, as many as z has dimensions.  Pixels are compared in grey levels, [0
 clipping.  The protocol is that of Han et al. (AAAI 2017), sections 5.2 and 5.3.
 """
 
-import argparse
-import re
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
 
-import datasets
-import figures
+from common import datasets, figures, streams
+from common.streams import Stream
 
 MAX_ROUNDS = 500  # of imputing hidden pixels
 TOLERANCE = 1e-3  # grey levels: root mean square change of the hidden pixels at which it ends
@@ -40,15 +40,6 @@ class Restored(NamedTuple):
     mean_image: np.ndarray  # [S, S, 3]
 
 
-def occlusion(text: str) -> str:
-    """A flag's type: what to hide, 1% to 99% of the pixels or a square such as 20px."""
-    if re.fullmatch(r"[1-9]\d?%|[1-9]\d*px", text, re.ASCII):
-        return text
-    raise argparse.ArgumentTypeError(
-        f"{text!r} is neither a share from 1% to 99% nor the side of a square such as 20px"
-    )
-
-
 def visible_pixels(how: str, num_images: int, image_size: int, seed: int) -> np.ndarray:
     """Draw which pixels of each image are seen.
 
@@ -57,7 +48,7 @@ def visible_pixels(how: str, num_images: int, image_size: int, seed: int) -> np.
             random place.  A hidden pixel is hidden in all channels.
         num_images: N.
         image_size: S.
-        seed: of the run; the numbers drawn from it here are used nowhere else.
+        seed: of the run.
 
     Returns:
         [N, S, S, 1] bool.
@@ -65,7 +56,7 @@ def visible_pixels(how: str, num_images: int, image_size: int, seed: int) -> np.
     Raises:
         DatasetError: the square is not smaller than the image.
     """
-    rng = np.random.default_rng([seed, 0, 1])
+    rng = streams.generator(seed, Stream.OCCLUSION)
     visible = np.ones([num_images, image_size, image_size, 1], bool)
     if how.endswith("%"):
         count = round(int(how[:-1]) / 100 * image_size**2)

@@ -1,13 +1,21 @@
 """Inference of z by a learned generator: draws of posteriors, and images that were not learned."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-import samplers
-from GenNet import GenNet
+from common import samplers, streams
+from common.session import tf
+from common.streams import Stream
+
+if TYPE_CHECKING:
+    from generator_settings import Settings
+    from GenNet import GenNet
 
 CHAINS = 4  # an image, where its posterior is drawn from
 PIECE = 50  # draws from one look at Ctrl-C to the next, and to the next J of the metric
@@ -23,13 +31,147 @@ class Draws(NamedTuple):
     acceptance_rate: np.ndarray  # [n, C]
 
 
+class Inputs(NamedTuple):
+    """What is fed to the graph of the model."""
+
+    images: tf.Tensor  # [B, S, S, 3] in [0, 255]
+    visible: tf.Tensor | None  # [B, S, S, 1], of a model that does not see whole images
+    index: tf.Tensor  # [B], of the images
+    sigma: tf.Tensor  # noise of the iteration
+    learning_rate: tf.Tensor
+    z: tf.Tensor  # [n, d], what `generate` decodes and `Posterior` starts from
+
+    @classmethod
+    def placeholders(cls, settings: Settings, masked: bool) -> Inputs:
+        """Placeholders, that of the visible pixels only if the model is masked."""
+        side = settings.image_size
+        return cls(
+            tf.placeholder(tf.float32, [None, side, side, 3], "images"),
+            tf.placeholder(tf.float32, [None, side, side, 1], "visible") if masked else None,
+            tf.placeholder(tf.int32, [None], "index"),
+            tf.placeholder(tf.float32, [], "sigma"),
+            tf.placeholder(tf.float32, [], "learning_rate"),
+            tf.placeholder(tf.float32, [None, settings.z_dim], "z"),
+        )
+
+
+class Posterior:
+    """p(Z | Y; W) of a model as it is: its chains and its metric, on top of the model's graph."""
+
+    def __init__(self, model: GenNet) -> None:
+        self._model = model
+        self._inputs = model.inputs
+
+    def run_chains(
+        self,
+        z: np.ndarray,
+        step_size: np.ndarray,
+        num_steps: int,
+        images: np.ndarray,
+        *,
+        stream: Stream,
+        rank: int = 0,
+        first_step: int = 0,
+        visible: np.ndarray | None = None,
+        reference: np.ndarray | None = None,
+        sigma: float | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Run chains of p(Z | Y) by the model's sampler.
+
+        Args:
+            z: [B, d], where the chains are.
+            step_size: [B].
+            num_steps: l.
+            images: of each chain, [B, S, S, 3] in [0, 255], or [1, S, S, 3] for all.
+            stream: of their random numbers.
+            rank: of these chains, where others draw from the same stream.
+            first_step: number of the first step, for chains that go on.
+            visible: likewise, [B, S, S, 1] or [1, S, S, 1]; None if the model sees whole images.
+            reference: [B, d], where the preconditioned sampler takes its J; by default at z.
+            sigma: standard deviation of the noise; by default the model's.
+
+        Returns:
+            The path [l, B, d] and the acceptance rates [B].
+        """
+        fed, drawn = self._drawing
+        values = {
+            **{"step_size": step_size, "num_steps": num_steps, "first_step": first_step},
+            **{"rank": rank, "stream": stream, "reference": z if reference is None else reference},
+        }
+        feed = {fed[name]: value for name, value in values.items()}
+        feed |= {**self._seen(images, visible, sigma), self._inputs.z: z}
+        return self._model.session.run(drawn, feed)
+
+    def metric(
+        self, z: np.ndarray, images: np.ndarray, visible: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The metric G = I + J^T J / sigma^2 at z [n, d] for images [n, S, S, 3]: [n, d, d].
+
+        Args:
+            z: [n, d].
+            images: [n, S, S, 3] in [0, 255].
+            visible: [n, S, S, 1]; None if the model sees whole images.
+        """
+        feed = {**self._seen(images, visible), self._inputs.z: z}
+        return self._model.session.run(self._metric, feed).astype(np.float64)
+
+    @cached_property
+    def _drawing(self) -> tuple[dict[str, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+        """What is fed, and the path [l, B, d] and acceptance rates [B] of the chains."""
+        model = self._model
+        with model.session.graph.as_default():
+            d = model.settings.z_dim
+            fed = {
+                "step_size": tf.placeholder(tf.float32, [None], "step_size"),
+                "stream": tf.placeholder(tf.int32, [], "stream"),
+                "rank": tf.placeholder(tf.int32, [], "rank"),
+                "first_step": tf.placeholder(tf.int32, [], "first_step"),
+                "num_steps": tf.placeholder(tf.int32, [], "num_steps"),
+                "reference": tf.placeholder(tf.float32, [None, d], "reference"),
+            }
+            chains = model.langevin_dynamics(
+                self._inputs.z,
+                self._inputs.images / 127.5 - 1,
+                self._inputs.sigma,
+                fed["step_size"],
+                streams.key(model.settings.seed, fed["stream"], rank=fed["rank"]),
+                visible=self._inputs.visible,
+                num_steps=fed["num_steps"],
+                first_step=fed["first_step"],
+                keep_path=True,
+                reference=fed["reference"],
+            )
+            return fed, (chains.path, chains.acceptance_rate)
+
+    @cached_property
+    def _metric(self) -> tf.Tensor:
+        model, inputs = self._model, self._inputs
+        with model.session.graph.as_default():
+            jacobian = model.jacobian(inputs.z, inputs.visible)
+            return model.gauss_newton_metric(jacobian, inputs.sigma)
+
+    def _seen(
+        self, images: np.ndarray, visible: np.ndarray | None, sigma: float | None = None
+    ) -> dict:
+        if sigma is None:
+            sigma = self._model.settings.sigma
+        feed = {self._inputs.images: images, self._inputs.sigma: sigma}
+        if self._inputs.visible is not None:
+            feed[self._inputs.visible] = visible
+        return feed
+
+
 def passes_per_draw(model: GenNet) -> float:
     """Passes through the network, forward or backward, that a draw of `draw_posterior` takes.
 
     The preconditioned sampler takes one, and d + 1 for the J of every PIECE draws.
     """
-    passes = {"preconditioned": 1 + (model.z_dim + 1) / PIECE, "hmc": 2.0 * model.num_leapfrog}
-    return passes.get(model.sampler, 2.0)
+    settings = model.settings
+    passes = {
+        "preconditioned": 1 + (settings.z_dim + 1) / PIECE,
+        "hmc": 2.0 * settings.num_leapfrog,
+    }
+    return passes.get(settings.sampler, 2.0)
 
 
 def draw_posterior(
@@ -54,31 +196,33 @@ def draw_posterior(
         num_warm_up: steps before them.
         advance: called with the number of steps of chains that have just been taken.
     """
-    n, d = len(images), model.z_dim
+    n, d = len(images), model.settings.z_dim
     inferred = model.latents()[:n]  # [n, d]
+    batch_size = model.settings.batch_size or 1
     metric = np.concatenate(
         [
-            model.metric(inferred[part], images[part], _visible(model, part))
-            for part in _batches(n, model.batch_size)
+            model.posterior.metric(inferred[part], images[part], _visible(model, part))
+            for part in _batches(n, batch_size)
         ]
     )  # [n, d, d]
-    noise = np.random.default_rng([model.seed, 2]).normal(size=(n, CHAINS, d))
+    rng = streams.generator(model.settings.seed, Stream.OVERDISPERSION)
+    noise = rng.normal(size=(n, CHAINS, d))
     # G = L L^T; L^-T U has the covariance G^-1.
     whitening = np.linalg.cholesky(metric).swapaxes(1, 2)[:, None]  # L^T
     spread = np.linalg.solve(whitening, noise[..., None])[..., 0]
     start = (inferred[:, None] + 2 * spread).reshape(-1, d)  # [n C, d]
-    step_size = np.full(len(start), model.step_size)
-    if model.sampler in samplers.TARGET_ACCEPTANCE:
+    step_size = np.full(len(start), model.settings.step_size)
+    if model.settings.sampler in samplers.TARGET_ACCEPTANCE:
         step_size = np.linalg.eigvalsh(metric)[:, -1].repeat(CHAINS) ** -0.5
     parts = []
-    for chains in _batches(len(start), CHAINS * model.batch_size):
+    for chains in _batches(len(start), CHAINS * batch_size):
         of = chains // CHAINS  # the image of each chain
-        rest = {"images": images[of], "visible": _visible(model, of), "reference": inferred[of]}
-        key = -1 - int(chains[0])  # learning counts its iterations upward
+        rest = {
+            **{"images": images[of], "visible": _visible(model, of), "reference": inferred[of]},
+            **{"stream": Stream.POSTERIOR, "rank": int(chains[0])},
+        }
         parts.append(
-            _draw(
-                model, start[chains], step_size[chains], key, num_draws, num_warm_up, advance, rest
-            )
+            _draw(model, start[chains], step_size[chains], num_draws, num_warm_up, advance, rest)
         )
     z, step_size, rate = (np.concatenate(values) for values in zip(*parts, strict=True))
     shape = (n, CHAINS)
@@ -98,7 +242,6 @@ def _draw(
     model: GenNet,
     z: np.ndarray,
     step_size: np.ndarray,
-    key: int,
     num_draws: int,
     num_warm_up: int,
     advance: Callable[[int], object],
@@ -111,12 +254,12 @@ def _draw(
         nonlocal z
         for t in range(first, last, piece):
             length = min(piece, last - t)
-            path, rate = model.run_chains(z, step_size, length, key, t, **rest)
+            path, rate = model.posterior.run_chains(z, step_size, length, first_step=t, **rest)
             z = path[-1]
             yield path, rate
             advance(length * len(z))
 
-    target = samplers.TARGET_ACCEPTANCE.get(model.sampler)
+    target = samplers.TARGET_ACCEPTANCE.get(model.settings.sampler)
     logs = []
     for t, (_, rate) in enumerate(run(0, num_warm_up, 1 if target else PIECE), 1):
         if target:
@@ -158,18 +301,19 @@ def _infer_image(model: GenNet, image: np.ndarray, mask: np.ndarray) -> np.ndarr
     sequential Monte Carlo sampler (Del Moral, Doucet and Jasra, 2006): they are resampled by what
     the smaller sigma changes in their likelihood, and moved by the sampler of the model.
     """
-    rng = np.random.default_rng([model.seed, 0, 2])
-    z = rng.normal(size=(PARTICLES, model.z_dim))
-    step_size = np.full(PARTICLES, model.step_size)
-    target = samplers.TARGET_ACCEPTANCE.get(model.sampler)
+    settings = model.settings
+    rng = streams.generator(settings.seed, Stream.PARTICLES)
+    z = rng.normal(size=(PARTICLES, settings.z_dim))
+    step_size = np.full(PARTICLES, settings.step_size)
+    target = samplers.TARGET_ACCEPTANCE.get(settings.sampler)
     visible = None if model.visible is None else mask[None]
     # At the first sigma the whole image weighs about as much as one number: z is still free.
-    first = max(math.sqrt(image.size), model.sigma)
-    levels = 1 + math.ceil(math.log2(first / model.sigma))  # sigma halves
+    first = max(math.sqrt(image.size), settings.sigma)
+    levels = 1 + math.ceil(math.log2(first / settings.sigma))  # sigma halves
     precision, least = 0.0, math.inf
     outputs = model.generate(z)
     nearest = outputs.mean(0)
-    for level, sigma in enumerate(np.geomspace(first, model.sigma, levels)):
+    for level, sigma in enumerate(np.geomspace(first, settings.sigma, levels)):
         gain = sigma**-2 - precision
         precision += gain
         error = (np.square((outputs - image) / 127.5) * mask).sum((1, 2, 3))
@@ -177,8 +321,15 @@ def _infer_image(model: GenNet, image: np.ndarray, mask: np.ndarray) -> np.ndarr
         places = (np.arange(PARTICLES) + rng.uniform()) / PARTICLES  # systematic resampling
         chosen = np.searchsorted(share / share[-1], places)
         z, step_size = z[chosen], step_size[chosen]
-        path, rate = model.run_chains(
-            z, step_size, model.num_steps, -1 - level, 0, image[None], visible, z, sigma
+        path, rate = model.posterior.run_chains(
+            z,
+            step_size,
+            settings.num_steps or 1,
+            image[None],
+            stream=Stream.PARTICLE_STEPS,
+            rank=level,
+            visible=visible,
+            sigma=sigma,
         )
         z = path[-1]
         if target is not None:

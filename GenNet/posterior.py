@@ -21,9 +21,10 @@ reported next to it, for n the effective sample size.
 Example: python GenNet/posterior.py --category cats --samplers preconditioned mala
 """
 
+from __future__ import annotations
+
 import argparse
-import json
-import zipfile
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from tqdm import tqdm
 
-import console
 import diagnostics
-import figures
 import quadrature
-from GenNet import SAMPLERS, GenNet
+from common import figures, flags, run, streams
+from common.command import end_in_a_sentence
+from common.run import Folder, Learned, RunError
+from common.streams import Stream
+from GenNet import SAMPLERS, GenNet, Settings
 from inference import CHAINS, Draws, draw_posterior, passes_per_draw
-from run import Folder, RunError
 
 WARM_UP = 50  # steps of every chain before its draws
 # What a draw takes here.  On a Gaussian of two dimensions, effective draws are the most where the
@@ -52,22 +54,28 @@ PANELS = 20  # images in posterior.png
 DOTS = 300  # draws of each sampler in a panel
 
 
-def make_parser() -> console.Parser:
+def make_parser() -> flags.Parser:
     """The flags, each with its default."""
-    parser = console.Parser("GenNet/posterior.py", __doc__.splitlines()[0])
+    parser = flags.Parser("GenNet/posterior.py", __doc__)
     add = parser.add_argument_group("run").add_argument
+    defaults = Settings()
     add(
         "--output_dir",
         type=Path,
-        default=console.PROJECT / "output" / "GenNet",
+        default=defaults.output_dir,
         help="the run is that in OUTPUT_DIR/CATEGORY",
     )
-    add("--category", type=console.name, default="lion_tiger", help="of images that it learned")
-    add("--device", default="auto", help="auto, cpu, gpu, or gpu:N for the N-th, counted from 0")
+    add(
+        "--category",
+        type=flags.folder_name,
+        default=defaults.category,
+        help="of images that it learned",
+    )
+    add("--device", type=flags.device, default="auto", help=flags.DEVICE_HELP)
     add = parser.add_argument_group("chains").add_argument
     add(
         "--draws",
-        type=console.integer(4 * CHAINS, 10**8),
+        type=flags.whole(4 * CHAINS, 10**8),
         default=6000,
         help=f"of each image by each sampler, of its {CHAINS} chains together",
     )
@@ -82,52 +90,47 @@ def make_parser() -> console.Parser:
     return parser
 
 
-def load_images(folder: Folder) -> tuple[np.ndarray, list[str], int]:
-    """Training images of the run [n, S, S, 3] in [0, 255], their names, and how many it had.
+def load_images(learned: Learned) -> tuple[np.ndarray, list[str]]:
+    """Training images of the run [n, S, S, 3] in [0, 255], and their names.
 
     Raises:
         RunError: the run has not finished, or did not see whole images.
     """
-    try:
-        with np.load(folder.folder / "results.npz") as arrays:
-            whole = "visible" not in arrays
-            images, num_images = arrays["images"], len(arrays["z"])
-        names = list(json.loads((folder.folder / "metrics.json").read_text())["psnr_by_image"])
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    folder = learned.folder.folder
+    if "visible" in learned.constants:
         raise RunError(
-            f"results.npz or metrics.json in {folder.folder} is missing or damaged: finish the run"
-            " by main.py --resume."
-        ) from error
-    if not whole:
-        raise RunError(
-            f"the run in {folder.folder} was made with --occlude, and quadrature is of whole"
-            " images: choose another run."
+            f"the run in {folder} was made with --occlude, and quadrature is of whole images:"
+            " choose another run."
         )
-    return images, names, num_images
+    try:
+        images = learned.folder.read_arrays("results.npz")["images"]
+    except (RunError, KeyError) as error:
+        raise RunError(
+            f"results.npz in {folder} is missing or damaged: finish the run by main.py --resume."
+        ) from error
+    return images, learned.names[: len(images)]
 
 
-def load_model(
-    folder: Folder, config: dict[str, Any], num_images: int, sampler: str, device: Any
-) -> GenNet:
+def load_model(learned: Learned, sampler: str, device: str) -> GenNet:
     """The model of the run as it was when it ended, to draw with `sampler`.
 
     Raises:
         RunError: its checkpoint cannot be restored.
     """
-    own = config["delta"] if sampler == config["sampler"] == "langevin" else None
-    model = GenNet(
-        num_images=num_images,
-        image_size=config["image_size"],
-        z_dim=config["z_dim"],
-        sigma=config["sigma"],
+    settings = learned.settings
+    own = settings.step_size if sampler == settings.sampler == "langevin" else None
+    settings = dataclasses.replace(
+        settings,
         sampler=sampler,
         step_size=own or STEP_SIZE.get(sampler),
+        num_steps=None,
         num_leapfrog=NUM_LEAPFROG,
-        seed=config["seed"],
-        smooth=config["smooth"],
+        device=device,
+        precision="float32",  # chains that are measured
     )
-    model.build_model(device)
-    folder.restore(model.saver, model.session)
+    model = GenNet(settings, int(learned.constants["num_images"]))
+    model.build_model()
+    learned.folder.restore(model)
     return model
 
 
@@ -140,11 +143,11 @@ def find_posteriors(model: GenNet, images: np.ndarray) -> list[quadrature.Poster
 
     total = quadrature.SIDE + len(images)
     with tqdm(total=total, desc="quadrature", dynamic_ncols=True) as bar:
-        starts = quadrature.starts(decode, flat, model.sigma, bar.update)
+        starts = quadrature.starts(decode, flat, model.settings.sigma, bar.update)
         posteriors = []
         for image, start, inferred in zip(flat, starts, model.latents()[: len(flat)], strict=True):
             climbs = np.concatenate([start, inferred[None]])
-            posteriors.append(quadrature.posterior(decode, image, model.sigma, climbs))
+            posteriors.append(quadrature.posterior(decode, image, model.settings.sigma, climbs))
             bar.update()
     return posteriors
 
@@ -152,13 +155,13 @@ def find_posteriors(model: GenNet, images: np.ndarray) -> list[quadrature.Poster
 def draw(model: GenNet, images: np.ndarray, num_draws: int) -> Draws:
     """Chains of the model's sampler for every image, `num_draws` of each."""
     total = len(images) * CHAINS * (num_draws + WARM_UP)
-    with tqdm(total=total, desc=model.sampler, unit="step", dynamic_ncols=True) as bar:
+    with tqdm(total=total, desc=model.settings.sampler, unit="step", dynamic_ncols=True) as bar:
         return draw_posterior(model, images, num_draws, WARM_UP, bar.update)
 
 
 def assess(draws: Draws, posteriors: list[quadrature.Posterior], passes: float) -> list[dict]:
     """How well the draws of every image match its posterior: a dictionary an image."""
-    rng = np.random.default_rng(0)
+    rng = streams.generator(0, Stream.FLOOR)
     r_hat, size = diagnostics.convergence(draws.z)
     number = diagnostics.number
     reports = []
@@ -291,22 +294,18 @@ def summary(reports: list[dict]) -> dict[str, float]:
 
 def measure(args: argparse.Namespace) -> None:
     """Load the run, measure and write, as the flags say."""
-    device = console.session_config(args.device)
-    folder = Folder(args.output_dir / args.category)
-    config = folder.config()
-    if config.get("z_dim") != 2:
+    learned = run.read(args.output_dir / args.category, "GenNet", Settings)
+    folder = learned.folder
+    if learned.settings.z_dim != 2:
         raise RunError(
             f"the run in {folder.folder} has no z of two dimensions, which a grid can cover:"
             " choose a run of GenNet with --z_dim 2."
         )
-    try:
-        images, names, num_images = load_images(folder)
-        models = {
-            sampler: load_model(folder, config, num_images, sampler, device)
-            for sampler in dict.fromkeys(args.samplers)
-        }
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunError(f"config.json in {folder.folder} is damaged: {error}.") from error
+    images, names = load_images(learned)
+    models = {
+        sampler: load_model(learned, sampler, args.device)
+        for sampler in dict.fromkeys(args.samplers)
+    }
     posteriors = find_posteriors(next(iter(models.values())), images)
     num_draws = -(-args.draws // CHAINS)
     exact = [exact_report(posterior, images[0].size) for posterior in posteriors]
@@ -334,12 +333,8 @@ def measure(args: argparse.Namespace) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a mistake of the user's ends it with a sentence and exit code 2."""
     parser = make_parser()
-    try:
-        measure(parser.parse_args(arguments))
-    except (console.DeviceError, RunError) as mistake:
-        parser.exit(2, f"{parser.prog}: {mistake}\n")
-    except KeyboardInterrupt:
-        parser.exit(130, f"{parser.prog}: stopped; nothing was written\n")
+    args = parser.parse_args(arguments)
+    end_in_a_sentence(parser.prog, lambda: measure(args), "stopped; nothing was written")
 
 
 if __name__ == "__main__":

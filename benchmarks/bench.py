@@ -8,8 +8,6 @@ Example: python benchmarks/bench.py --data_path ~/pictures --generator_category 
 """
 
 import argparse
-import io
-import json
 import multiprocessing
 import os
 import platform
@@ -34,6 +32,9 @@ from PIL import Image
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 sys.path[:0] = [str(HERE), str(ROOT / "GenNet")]
+
+from common import datasets, flags  # noqa: E402
+from common.files import read_json, write_json, write_whole  # noqa: E402
 
 GOALS = [25.0, 30.0, 33.0]  # dB
 SAMPLERS = ("preconditioned", "mala", "hmc", "langevin")
@@ -65,17 +66,15 @@ SAME_STEPS: dict[str, dict] = {  # the assignment's iteration: 30 steps, no more
 
 def make_parser() -> argparse.ArgumentParser:
     """The flags, each with its default."""
-    import console  # here, for it loads TensorFlow, and PyTorch's process imports this module too
-
-    parser = console.Parser("benchmarks/bench.py", __doc__.splitlines()[0])
+    parser = flags.Parser("benchmarks/bench.py", __doc__)
     add = parser.add_argument
     add("--data_path", type=Path, default=ROOT / "data", help="folder that holds the categories")
     add("--generator_category", default="lion_tiger", help="images that GenNet learns")
     add("--descriptor_category", default="egret", help="images that DesNet learns")
-    add("--rounds", type=console.integer(1, 1000), default=7, help="alternating rounds")
+    add("--rounds", type=flags.whole(1, 1000), default=7, help="alternating rounds")
     add(
         "--limit",
-        type=console.number(1, 1e6),
+        type=flags.number(1, 1e6),
         default=400.0,
         help="seconds that learning may take to its goals",
     )
@@ -386,17 +385,8 @@ def machine() -> dict:
     }
 
 
-def save(name: str, content: bytes) -> None:
-    """Write a file next to this one, whole or not at all."""
-    temporary = HERE / f".{name}"
-    temporary.write_bytes(content)
-    temporary.replace(HERE / name)
-
-
 def main() -> None:
     """Measure, print and write; a mistake of the user's ends it with a sentence and exit code 2."""
-    import datasets
-
     parser = make_parser()
     args = parser.parse_args()
     if find_spec("torch") is None:
@@ -411,15 +401,14 @@ def main() -> None:
         parser.exit(2, f"{parser.prog}: {mistake}\n")
     images = {"GenNet": images["GenNet"][:11], "DesNet": images["DesNet"][:7]}  # one batch
     path = HERE / "results.json"
-    results = json.loads(path.read_text()) if path.exists() else {}
+    results = read_json(path) if path.exists() else {}
     results["machine"] = machine()
     for part in args.parts:
         results[part] = PARTS[part](args, images)
-        save("results.json", json.dumps(results, indent=2).encode() + b"\n")
+        write_json(path, results)
     if {"steps", "quality", "growth"} <= results.keys():
-        picture = io.BytesIO()
-        chart(results).savefig(picture, format="png")
-        save("chart.png", picture.getvalue())
+        picture = chart(results)
+        write_whole(HERE / "chart.png", lambda file: picture.savefig(file, format="png"))
 
 
 if __name__ == "__main__":

@@ -11,44 +11,35 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "GenNet"), str(ROOT / "DesNet")]
 
-import console  # noqa: E402  (first: it loads TensorFlow quietly)
-import datasets  # noqa: E402
-import metrics  # noqa: E402
+from common import datasets, quality  # noqa: E402
+from common.session import tf  # noqa: E402
+from descriptor_settings import Settings as DescriptorSettings  # noqa: E402
 from DesNet import DesNet  # noqa: E402
+from generator_settings import Settings as GeneratorSettings  # noqa: E402
 from GenNet import GenNet  # noqa: E402
 
-tf = console.tf
 FOREVER = 10**9  # epochs
 
 
-def _precision(name: str) -> str:
-    return console.resolve_precision(name, console.session_config("auto"))
-
-
 def _gennet(images: np.ndarray, precision: str, **options: object) -> GenNet:
-    model = GenNet(len(images), images.shape[1], precision=_precision(precision), **options)
+    settings = GeneratorSettings(image_size=images.shape[1], precision=precision, **options)
+    model = GenNet(settings, len(images))
     model.build_model()
     return model
 
 
 def gennet(images: np.ndarray, precision: str, **options: object) -> Callable[[], object]:
-    """An iteration of GenNet on images [N, S, S, 3], with options of its class."""
+    """An iteration of GenNet on images [N, S, S, 3], with options of its settings."""
     records = _gennet(images, precision, **options).train(images, FOREVER)
     return lambda: next(records)
 
 
 def desnet(images: np.ndarray, precision: str, **options: object) -> Callable[[], object]:
-    """An iteration of DesNet on images [N, S, S, 3], with options of its class."""
-    model = DesNet(
-        images.mean((0, 1, 2), dtype=np.float64),
-        len(images),
-        images.shape[1],
-        precision=_precision(precision),
-        num_cores=console.num_cores(console.session_config("auto")),
-        **options,
-    )
+    """An iteration of DesNet on images [N, S, S, 3], with options of its settings."""
+    settings = DescriptorSettings(image_size=images.shape[1], precision=precision, **options)
+    model = DesNet(settings, datasets.mean_colours(images))
     model.build_model()
-    records = model.train(images, datasets.mean_images(images), FOREVER)
+    records = model.train(images, FOREVER)
     return lambda: next(records)
 
 
@@ -78,7 +69,7 @@ def time_to_quality(
     for iteration, _ in enumerate(model.train(images, num_epochs), 1):  # noqa: B007
         seconds += time.perf_counter() - start
         if iteration % 5 == 0:
-            psnr, _ = metrics.psnr_and_ssim(model.reconstruct(), images)
+            psnr, _ = quality.psnr_and_ssim(model.reconstruct(), images)
             best = max(best, float(psnr.mean()))
             for goal in goals:
                 if best >= goal and reached[goal] is None:

@@ -9,9 +9,9 @@ from report_page.run_files import Run
 from report_page.sections import duration, shown_flag
 
 # What does not change what a run computes, or is the seed.
-ASIDE = {"seed", "output_dir", "data_path", "log_step", "device", "resume"}
+ASIDE = {"seed", "output_dir", "data_path", "log_step", "device"}
 
-METRICS = {  # as in metrics.json -> heading
+FIGURES = {  # as in metrics.json -> heading
     "psnr": "PSNR, dB",
     "psnr_worst": "worst PSNR, dB",
     "ssim": "SSIM",
@@ -25,7 +25,7 @@ class Row(NamedTuple):
     title: str
     link: str  # id of the run's section, "" for a group
     seed: str
-    cells: list[str]  # one for each of METRICS
+    cells: list[str]  # one for each of FIGURES
     iterations: str
     duration: str
     flags: str  # those in which the runs of a model differ
@@ -53,7 +53,7 @@ def _flags(run: Run) -> frozenset[tuple[str, str]]:
 
 def _row(runs: list[Run], i: int) -> Row:
     run = runs[i]
-    values = [run.metric(name) for name in METRICS]
+    values = [run.figure(name) for name in FIGURES]
     peers = [peer for peer in runs if peer.model == run.model]
     apart = [
         f"--{flag} {shown_flag(flag, value)}"
@@ -65,7 +65,7 @@ def _row(runs: list[Run], i: int) -> Row:
         f"run-{i + 1}",
         str(run.config.get("seed", "–")),
         [number(value) for value in values],
-        number(run.metric("iterations") or float(len(run.history.get("iteration", [])))),
+        number(run.figure("iterations") or float(len(run.history.get("iteration", [])))),
         duration(run) or "–",
         " ".join(apart),
     )
@@ -76,7 +76,7 @@ def _mean_row(runs: list[Run], flags: str) -> Row:
         f"Mean ± spread of {len(runs)} seeds",
         "",
         ", ".join(str(run.config.get("seed")) for run in runs),
-        [mean_and_spread(run.metric(name) for run in runs) for name in METRICS],
+        [mean_and_spread(run.figure(name) for run in runs) for name in FIGURES],
         "",
         "",
         flags,

@@ -1,6 +1,5 @@
 """What the page shows of one run, made from its files.  A part whose file is missing is None."""
 
-import math
 import re
 import shlex
 from pathlib import Path
@@ -10,29 +9,20 @@ import numpy as np
 
 from report_page import pictures
 from report_page.pictures import Film, Picture
-from report_page.run_files import REACH, Run, finite
+from report_page.run_files import Run
 
 ROOT = Path(__file__).resolve().parent.parent
 SHOWN = 55  # images of a large category that are shown one by one
 PANELS = 24  # of training's progress
 POINTS = 1000  # of a chart: more than a screen has pixels for
-SIDE = 33  # images along each edge of plane.webp
 PATHS = {"data_path", "output_dir"}
-SAMPLERS = {  # in words
-    "preconditioned": "Langevin dynamics in the Gauss-Newton metric",
-    "langevin": "Langevin dynamics",
-    "mala": "Langevin dynamics with a Metropolis-Hastings test",
-    "hmc": "Hamiltonian Monte Carlo",
-}
 
 
 class Tile(NamedTuple):
     """A training image and what the model made of it."""
 
     name: str
-    observed: Picture
-    start: Picture | None  # where its chain started; None for GenNet
-    made: Picture
+    stack: list[tuple[Picture, str]]  # one below another, with what each shows
     like: str  # the training image that it is compared with
     psnr: float | None
     ssim: float | None
@@ -56,101 +46,70 @@ class Plane(NamedTuple):
     data: dict[str, Any]  # as plane.js reads it
 
 
-# column, title, axis, whether the axis is logarithmic, what to look for
-CHARTS = {
-    "GenNet": [
-        (
-            *("loss", "Reconstruction error", "‖Y − f(Z)‖² / 2σ²", True),
-            "Should fall and level off: what is left is what the generator cannot draw.",
-        ),
-        (
-            *("acceptance_rate", "Accepted proposals of the sampler", "share", False),
-            "1 for a sampler without a test. Near 0, inference would stand still.",
-        ),
-        (
-            *("prior", "Prior term", "mean ‖Z‖² / 2", False),
-            "For z ~ N(0, I) it is half the number of dimensions of z. Far above, the inferred z "
-            "have left the prior, and samples would not look like the training images.",
-        ),
-    ],
-    "DesNet": [
-        (
-            *("loss", "Loss", "mean f(synthesized) − mean f(observed) = −d(t)", False),
-            "Minus the energy difference. It may swing, and calms down as the learning rate falls; "
-            "growing ever faster to one side, it would be divergence.",
-        ),
-        (
-            *("gradient_magnitude", "Gradient magnitude v(t)", "mean |∂ log p / ∂Y|", False),
-            "How hard the score pushes along the chains. Should level off.",
-        ),
-        (
-            *("out_of_range", "Synthesized pixels outside [0, 255]", "share", False),
-            "Should end close to 0: above, chains overshoot.",
-        ),
-    ],
-}
+class Part(NamedTuple):
+    """A part of a run's section: what the manifest says of it, and what is shown."""
+
+    kind: str
+    told: dict[str, Any]
+    shown: Any
 
 
-def psnr(images: np.ndarray, references: np.ndarray) -> float:
-    """Mean PSNR of images in [0, 255] to references, in dB (at most 99)."""
-    error = ((np.clip(images, 0, 255) - references) ** 2).mean((1, 2, 3))
-    return float((20 * math.log10(255) - 10 * np.log10(np.maximum(error, 1e-5))).mean())
+def parts(run: Run) -> list[Part]:
+    """What the manifest asks for, as far as its files are there; sheets in a row are one part."""
+    makers = {"plane": plane, "tiles": tiles, "sheet": sheet, "gif": gif, "sprite": sprite}
+    made: list[Part] = []
+    for section in run.sections:
+        shown = makers[section["kind"]](run, section)
+        if not shown:
+            continue
+        part = Part(section["kind"], section, shown)
+        if part.kind == "sheet":
+            if not made or made[-1].kind != "sheets":
+                made.append(Part("sheets", {}, []))
+            made[-1].shown.append(part)
+        else:
+            made.append(part)
+    return made
 
 
-def baseline(run: Run) -> float | None:
-    """PSNR in dB without any learning: of GenNet the mean image, of DesNet the mean colours."""
-    images = run.arrays.get("images")
-    if images is None:
-        return None
-    start = run.arrays["starts"] if run.model == "DesNet" else images.mean(0, keepdims=True)
-    return psnr(np.broadcast_to(start, images.shape), images)
-
-
-def tiles(run: Run) -> list[Tile]:
+def tiles(run: Run, section: dict[str, Any]) -> list[Tile]:
     """Every training image (the first SHOWN) beside what was made of it."""
-    images = run.arrays.get("images")
-    if images is None:
+    if "images" not in run.arrays:
         return []
-    starts = run.arrays.get("starts")
-    made = run.arrays["synthesized" if run.model == "DesNet" else "reconstructions"]
-    psnrs, ssims = run.metric_by_image("psnr_by_image"), run.metric_by_image("ssim_by_image")
+    psnrs, ssims = run.figures_by_image("psnr_by_image"), run.figures_by_image("ssim_by_image")
     assigned = run.metrics.get("assigned_to")
     shown = []
-    for i, name in zip(range(min(len(images), SHOWN)), _names(run), strict=False):
+    for i, name in zip(range(min(len(run.arrays["images"]), SHOWN)), _names(run), strict=False):
         like = assigned.get(name, name) if isinstance(assigned, dict) else name
-        shown.append(
-            Tile(
-                name,
-                pictures.embed(pictures.as_picture(images[i])),
-                None if starts is None else pictures.embed(pictures.as_picture(starts[i])),
-                pictures.embed(pictures.as_picture(made[i])),
-                str(like),
-                psnrs.get(name),
-                ssims.get(name),
-            )
-        )
+        stack = [
+            (pictures.embed(pictures.as_picture(run.arrays[array][i])), f"{alt} of {name}")
+            for array, alt in section["arrays"].items()
+        ]
+        shown.append(Tile(name, stack, str(like), psnrs.get(name), ssims.get(name)))
     return shown
 
 
 def _names(run: Run) -> list[str]:
     """File names of the training images; numbers if metrics.json does not tell."""
     count = len(run.arrays["images"])
-    names = list(run.metric_by_image("psnr_by_image"))
+    names = list(run.figures_by_image("psnr_by_image"))
     return names if len(names) == count else [f"image {i + 1}" for i in range(count)]
 
 
-def grid(run: Run, name: str) -> Picture | None:
-    """The array `name` as a sheet of 8 columns."""
-    images = run.arrays.get(name)
+def sheet(run: Run, section: dict[str, Any]) -> Picture | None:
+    """An array of images in 8 columns."""
+    images = run.arrays.get(section["array"])
     return None if images is None else pictures.grid(images[:64], 8)
 
 
-def plane(run: Run) -> Plane | None:
-    """The latent plane, where z has two dimensions."""
-    sprite, z = run.pictures.get("plane.webp"), run.arrays.get("z")
-    if sprite is None or z is None or z.shape[1] != 2 or sprite.width % SIDE:
+def plane(run: Run, section: dict[str, Any]) -> Plane | None:
+    """The latent plane, of a z of two dimensions."""
+    sprite, z = run.pictures.get(section["picture"]), run.arrays.get(section["z"])
+    told = run.about(section["picture"])
+    reach, side = told["reach"], told["side"]
+    if sprite is None or z is None or z.shape[1] != 2 or sprite.width % side:
         return None
-    axis = np.linspace(-REACH, REACH, 96)
+    axis = np.linspace(-reach, reach, 96)
     prior = np.exp(-(axis[:, None] ** 2 + axis**2) / 2)
     posterior = run.arrays.get("posterior")
     if posterior is not None:  # all in one veil, each as high as the others
@@ -162,36 +121,37 @@ def plane(run: Run) -> Plane | None:
             _names(run)[:SHOWN], z[:SHOWN], run.arrays["images"][:SHOWN], strict=True
         )
     ]
+    walk = run.arrays[section["walk"]].tolist()
     return Plane(
-        pictures.carry((run.folder / "plane.webp").read_bytes(), sprite.size),
+        pictures.carry((run.folder / section["picture"]).read_bytes(), sprite.size),
         pictures.density(prior),
         None if posterior is None else pictures.density(posterior),
-        {"reach": REACH, "side": SIDE, "images": images, "walk": run.arrays["walk"].tolist()},
+        {"reach": reach, "side": side, "images": images, "walk": walk},
     )
 
 
-def chain(run: Run) -> Film | None:
-    """The chains step by step, from the rows of chain.webp."""
-    sprite, side = run.pictures.get("chain.webp"), run.config.get("image_size")
-    if sprite is None or not isinstance(side, int) or side < 1:
+def sprite(run: Run, section: dict[str, Any]) -> Film | None:
+    """Chains step by step, from the rows of a sprite."""
+    sheet = run.pictures.get(section["picture"])
+    told = run.about(section["picture"])
+    steps = told["frames"]
+    if sheet is None or sheet.height % len(steps):
         return None
-    side = min(side, 64)  # larger images are reduced in a sprite
-    rows = sprite.height // side
-    frames = [sprite.crop((0, i * side, sprite.width, (i + 1) * side)) for i in range(rows)]
-    last = finite(run.config.get("T")) or rows - 1
-    labels = [f"step {step:.0f} of {last:.0f}" for step in np.linspace(0, last, rows)]
-    return pictures.film(frames, labels, 120) if frames else None
+    side = sheet.height // len(steps)
+    frames = [sheet.crop((0, i * side, sheet.width, (i + 1) * side)) for i in range(len(steps))]
+    labels = [f"{told.get('unit', 'step')} {step} of {steps[-1]}" for step in steps]
+    return pictures.film(frames, labels, told["milliseconds"])
 
 
-def walk(run: Run) -> Film | None:
-    """interpolation.gif as a film."""
-    gif = run.pictures.get("interpolation.gif")
-    if gif is None:
+def gif(run: Run, section: dict[str, Any]) -> Film | None:
+    """The frames of a GIF, as small as the images are."""
+    picture = run.pictures.get(section["picture"])
+    if picture is None:
         return None
-    frames = pictures.frames(gif)
-    frames = [frame.reduce(2) for frame in frames]  # the GIF shows every pixel as 2 x 2
+    told = run.about(section["picture"])
+    frames = [frame.reduce(told["scale"]) for frame in pictures.frames(picture)]
     labels = [f"{i + 1} of {len(frames)}" for i in range(len(frames))]
-    return pictures.film(frames, labels, 60)
+    return pictures.film(frames, labels, told["milliseconds"])
 
 
 def training(run: Run) -> Film | None:
@@ -201,8 +161,8 @@ def training(run: Run) -> Film | None:
         return None
     names = sorted(names, key=lambda name: int(Path(name).stem))
     names = [names[i] for i in np.linspace(0, len(names) - 1, min(len(names), PANELS)).astype(int)]
-    # The panels show every pixel as 2 x 2.
-    frames = [run.pictures[name].convert("RGB").reduce(2) for name in names]
+    scale = run.manifest["progress"]["scale"]
+    frames = [run.pictures[name].convert("RGB").reduce(scale) for name in names]
     labels = [f"iteration {int(Path(name).stem)}" for name in names]
     return pictures.film(frames, labels, 400)
 
@@ -215,26 +175,26 @@ def charts(run: Run) -> list[Chart]:
     kept = np.unique(np.linspace(0, len(iterations) - 1, POINTS).round().astype(int)).tolist()
     return [
         Chart(
-            title,
-            label,
-            advice,
+            told["title"],
+            told["label"],
+            told["advice"],
             {
-                "title": title,
+                "title": told["title"],
                 "iterations": [iterations[i] for i in kept],
-                "values": [run.history[column][i] for i in kept],
-                "log": log,
+                "values": [run.history[told["column"]][i] for i in kept],
+                "log": bool(told.get("log")),
             },
         )
-        for column, title, label, log, advice in CHARTS.get(run.model, [])
-        if column in run.history
+        for told in run.manifest.get("charts", [])
+        if told["advice"] and told["column"] in run.history
     ]
 
 
 def command(run: Run) -> list[str]:
     """The command line that makes the run again, from the project's folder: words of a shell."""
-    words = ["python", f"{run.model or 'GenNet'}/main.py"]
+    words = ["python", f"{run.model}/main.py"]
     for flag, value in run.config.items():
-        if flag == "resume" or value is None:  # a run gone on with is the same as one in one go
+        if value is None:
             continue
         if isinstance(value, bool):
             words.append(f"--{flag}" if value else f"--no-{flag}")
@@ -254,7 +214,7 @@ def shown_flag(flag: str, value: object) -> str:
 
 def duration(run: Run) -> str | None:
     """How long it took, in words."""
-    seconds = run.metric("seconds")
+    seconds = run.figure("seconds")
     if seconds is None:
         return None
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"

@@ -1,8 +1,9 @@
-"""What the tests share: the modules of both folders, and small folders of images."""
+"""What the tests share: the modules of both folders, small models and small folders of images."""
 
 import importlib.util
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -11,10 +12,19 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
-# The twins are the same in both folders: whichever comes first serves.
+# common/ is the same in both folders: whichever comes first serves.
 sys.path[:0] = [str(ROOT / "GenNet"), str(ROOT / "DesNet"), str(ROOT)]
 
-import console  # noqa: E402, F401  (first: it loads TensorFlow quietly)
+from common import datasets  # noqa: E402
+from descriptor_settings import Settings as DescriptorSettings  # noqa: E402
+from DesNet import DesNet  # noqa: E402
+from generator_settings import Settings as GeneratorSettings  # noqa: E402
+from GenNet import GenNet  # noqa: E402
+
+SIDE = 16
+IMAGES = np.random.default_rng(0).uniform(0, 255, (3, SIDE, SIDE, 3)).astype(np.float32)
+COLOURS = datasets.mean_colours(IMAGES)
+FLAT = datasets.flat_images(COLOURS, SIDE)
 
 SMALL = {
     "GenNet": ["--image_size=16", "--num_epochs=4", "--log_step=2", "--sample_steps=2"],
@@ -25,6 +35,23 @@ HOSTILE = {
     "GenNet": "<img src=x onerror=alert(1)>",
     "DesNet": "\"Löwe\" & 'Tiger' <script>alert(1) 🦁",
 }
+
+
+def gennet(num_images=3, visible=None, **options):
+    """A small GenNet, described."""
+    options = {"image_size": SIDE, "width": 4, "precision": "float32", **options}
+    return GenNet(GeneratorSettings(**options), num_images, visible)
+
+
+def desnet(colours=COLOURS, num_cores=2, **options):
+    """A small DesNet, described."""
+    options = {"image_size": SIDE, "precision": "float32", **options}
+    return DesNet(DescriptorSettings(**options), colours, num_cores)
+
+
+def built(model):
+    model.build_model()
+    return model
 
 
 def load_file(path: Path) -> ModuleType:
@@ -72,6 +99,24 @@ def results(folder: Path) -> dict[str, np.ndarray]:
     """The arrays of a run."""
     with np.load(folder / "results.npz") as arrays:
         return dict(arrays)
+
+
+def assert_same_results(a: Path, b: Path) -> None:
+    """That two runs have the same arrays, to the bit."""
+    first, second = results(a), results(b)
+    assert first.keys() == second.keys()
+    for key in first:
+        np.testing.assert_array_equal(first[key], second[key], err_msg=key)
+
+
+def fails(capsys: pytest.CaptureFixture, main: Callable, arguments: list[str]) -> str:
+    """The sentence with which a command line fails, with exit code 2."""
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    return lines[0]
 
 
 def command(script: Path, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess:

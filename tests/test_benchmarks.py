@@ -4,8 +4,10 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from conftest import ROOT, load_file
 
-import convolutions
+from common import convolutions
+from descriptor_settings import Settings as DescriptorSettings
 from DesNet import DesNet
+from generator_settings import Settings as GeneratorSettings
 from GenNet import GenNet
 
 bench = load_file(ROOT / "benchmarks" / "bench.py")
@@ -25,8 +27,8 @@ def test_the_operations_of_the_networks_are_counted_right(monkeypatch):
     # Our forms of convolutions multiply zeros besides, which are not counted as work.
     monkeypatch.setattr(convolutions, "FEW_CHANNELS", 0)
     monkeypatch.setattr(convolutions, "FEW_PIXELS", 0)
-    generator = operations(lambda: GenNet(1).generator(tf.zeros([1, 2])))
-    model = DesNet(np.zeros(3), 1, network="assignment")
+    generator = operations(lambda: GenNet(GeneratorSettings(), 1).generator(tf.zeros([1, 2])))
+    model = DesNet(DescriptorSettings(network="assignment"), np.zeros([1, 3]), num_cores=1)
     descriptor = operations(lambda: model.descriptor(tf.zeros([1, 64, 64, 3])))
     np.testing.assert_allclose(bench.GENERATOR_FLOP, generator, rtol=0.03)
     np.testing.assert_allclose(bench.DESCRIPTOR_FLOP, descriptor, rtol=0.03)

@@ -10,8 +10,19 @@ import time
 
 import numpy as np
 import pytest
-from conftest import ROOT, SMALL, command, flags, load_file, results, save_image
+from conftest import (
+    ROOT,
+    assert_same_results,
+    command,
+    fails,
+    flags,
+    load_file,
+    results,
+    save_image,
+)
 from PIL import Image
+
+from common.command import make_parser
 
 WRITTEN = {
     "GenNet": [
@@ -39,23 +50,6 @@ ARRAYS = {
         "loss": (4,),
     },
 }
-
-
-def assert_same_results(a, b):
-    a, b = results(a), results(b)
-    assert a.keys() == b.keys()
-    for key in a:
-        np.testing.assert_array_equal(a[key], b[key], err_msg=key)
-
-
-def fails(capsys, main, arguments):
-    """The sentence with which a command line fails, with exit code 2."""
-    with pytest.raises(SystemExit) as exit_:
-        main(arguments)
-    assert exit_.value.code == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1
-    return lines[0]
 
 
 def test_a_run_writes_all_it_promises(name, pictures, tmp_path):
@@ -221,7 +215,7 @@ def test_noise_that_could_not_shrink_is_refused(pictures, tmp_path, mains, capsy
 def test_many_images_are_learned_and_the_first_are_evaluated(
     name, pictures, tmp_path, mains, monkeypatch
 ):
-    monkeypatch.setattr(mains[name], "EVALUATED", 2)
+    monkeypatch.setattr("common.command.EVALUATED", 2)
     mains[name].main(flags(name, pictures, tmp_path / "out"))
     folder = tmp_path / "out" / "cats"
     metrics = json.loads((folder / "metrics.json").read_text())
@@ -285,22 +279,11 @@ def test_help_explains_every_flag(name, mains, capsys):
     with pytest.raises(SystemExit) as exit_:
         mains[name].main(["--help"])
     assert exit_.value.code == 0
-    parser = mains[name].make_parser()
+    main = mains[name]
+    parser = make_parser(name, main.__doc__, main.Experiment.settings_class)
     text = " ".join(capsys.readouterr().out.split())
     for action in parser._actions:
         assert action.help, action.dest
         assert action.option_strings[-1] in text
         if action.default not in (None, "==SUPPRESS=="):
             assert "default: " in action.help or f"(default: {action.default})" in text
-
-
-def test_files_that_share_a_name_are_twins():
-    shared = {p.name for p in (ROOT / "GenNet").glob("*.py")} & {
-        p.name for p in (ROOT / "DesNet").glob("*.py")
-    }
-    makefile = (ROOT / "Makefile").read_text()
-    assert "samplers.py" in shared
-    for twin in shared - {"main.py"}:
-        assert (ROOT / "GenNet" / twin).read_bytes() == (ROOT / "DesNet" / twin).read_bytes(), twin
-        assert twin in makefile
-    assert set(SMALL) == {"GenNet", "DesNet"}

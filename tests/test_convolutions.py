@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-import convolutions
+from common import convolutions
 
 SIZES = [(1, 1), (2, 4), (4, 4), (5, 4), (8, 10), (7, 9), (16, 2)]  # few pixels, many, odd
 

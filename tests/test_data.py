@@ -7,9 +7,7 @@ import pytest
 from conftest import ROOT, load_file, save_image
 from PIL import Image
 
-import datasets
-import figures
-import ops
+from common import datasets, figures
 
 ORANGE = (220, 120, 20)
 
@@ -94,10 +92,10 @@ def test_no_room_for_the_decoded_images_gets_a_sentence(tmp_path, monkeypatch):
 
 def test_batches_are_those_of_their_iterations():
     images = np.arange(10, dtype=np.uint8)[:, None]
-    seen = list(ops.batches(images, 4, 5, 2, 7))
+    seen = list(datasets.batches(images, 4, 5, 2, 7))
     assert [iteration for iteration, *_ in seen] == [2, 3, 4, 5, 6]
     for iteration, index, batch in seen:
-        np.testing.assert_array_equal(index, ops.batch_indices(iteration, 10, 4, 5))
+        np.testing.assert_array_equal(index, datasets.batch_indices(iteration, 10, 4, 5))
         np.testing.assert_array_equal(batch[:, 0], index)
         assert batch.dtype == np.float32
     epoch = np.concatenate([index for _, index, _ in seen[1:4]])
@@ -125,7 +123,7 @@ def test_damaged_files_are_named_and_skipped(tmp_path, monkeypatch):
 def test_mean_images_are_right_for_bright_and_large_images():
     image = np.full((2, 300, 300, 3), 255, np.uint8)  # a sum of these overflows 16 bits
     image[1, :150] = 0
-    mean = datasets.mean_images(image)
+    mean = datasets.flat_images(datasets.mean_colours(image), image.shape[1])
     assert mean.shape == image.shape
     assert np.all(mean[0] == 255)
     assert np.all(mean[1] == 127.5)

@@ -6,17 +6,23 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from conftest import flags, results, save_image
+from conftest import (
+    IMAGES,
+    SIDE,
+    assert_same_results,
+    built,
+    fails,
+    flags,
+    gennet,
+    results,
+    save_image,
+)
 from PIL import Image
-from test_command_lines import assert_same_results, fails
 
 import heldout
-from GenNet import GenNet
 from inference import infer
 
-SIDE = 16
 RNG = np.random.default_rng(0)
-IMAGES = RNG.uniform(0, 255, (3, SIDE, SIDE, 3)).astype(np.float32)
 VISIBLE = heldout.visible_pixels("60%", 3, SIDE, 0)
 OTHER = np.where(VISIBLE, IMAGES, 255 - IMAGES)  # other hidden pixels
 
@@ -25,15 +31,6 @@ OTHER = np.where(VISIBLE, IMAGES, 255 - IMAGES)  # other hidden pixels
 def few_chains(monkeypatch):
     """Command lines are not judged by how well they infer."""
     monkeypatch.setattr("inference.PARTICLES", 4)
-
-
-def gennet(**options):
-    return GenNet(**{"num_images": 3, "image_size": SIDE, "width": 4, **options})
-
-
-def built(model):
-    model.build_model()
-    return model
 
 
 def family(n):
@@ -137,7 +134,7 @@ def test_hidden_pixels_and_new_images_are_restored_better_than_by_the_mean_image
             smooth=True,
             visible=visible[:8],
             sigma_steps=20,
-            g_lr=0.005,
+            learning_rate=0.005,
             num_steps=3,
         )
     )
@@ -261,9 +258,9 @@ def test_what_is_hidden_and_held_out_is_reported_and_goes_on_to_the_same_bits(
     [
         (["--holdout", "7.png"], "there are 0.png, 1.png, 2.png"),
         (["--holdout", "0.png", "1.png", "2.png"], "none of 0.png, 1.png, 2.png to learn"),
-        (["--occlude=120%"], "neither a share from 1% to 99%"),
-        (["--occlude=0%"], "neither a share"),
-        (["--occlude=foo"], "neither a share"),
+        (["--occlude=120%"], "not a share from 1% to 99%"),
+        (["--occlude=0%"], "is not a share"),
+        (["--occlude=foo"], "is not a share"),
         (["--occlude=16px"], "1px to 15px"),
     ],
     ids=lambda value: value[-1] if isinstance(value, list) else "",

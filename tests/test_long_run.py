@@ -5,9 +5,8 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import flags, results
+from conftest import FLAT, IMAGES, built, desnet, flags, results
 from PIL import Image
-from test_models import FLAT, IMAGES, built, desnet
 
 import long_run
 import moments
@@ -37,7 +36,7 @@ def test_the_sampler_chooses_how_to_learn(sampler, learning, pictures, tmp_path,
     assert config["delta"] == {"short_run": 0.3, "convergent": 2.0}[learning]
     metrics = json.loads((tmp_path / "cats" / "metrics.json").read_text())
     assert 0 <= metrics["acceptance_rate"] <= 1
-    assert set(metrics["moments"]["layers"]) == {"conv_1", "conv_2", "conv_3", "score"}
+    assert set(metrics["moments"]["layers"]) == {"conv_1", "conv_2", "conv_3", "value"}
     assert 0 <= metrics["moments"]["colour"] <= 1
 
 
@@ -65,7 +64,7 @@ def test_a_finished_run_goes_on_into_the_long_run(pictures, tmp_path, mains, cap
 def test_the_long_run_is_one_chain_in_pieces():
     model = built(desnet(num_steps=2))
     steps = []
-    films, _ = long_run.run(model, IMAGES, FLAT, 260, steps.append)
+    films, _ = long_run.run(model, IMAGES, 260, steps.append)
     assert sum(steps) == 260
     whole = model.run_chains(np.concatenate([film[0] for film in films.values()]), 260)
     ends = np.concatenate([film[-1] for film in films.values()])

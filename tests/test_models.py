@@ -3,33 +3,20 @@
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+from conftest import FLAT, IMAGES, SIDE, built, desnet, gennet
 
-from DesNet import LAG, NETWORKS, DesNet, DivergenceError
-from DesNet import SAMPLERS as DESCRIPTOR_SAMPLERS
-from GenNet import SAMPLERS as GENERATOR_SAMPLERS
-from GenNet import GenNet
-from guard import WARM_UP_STEPS
+import moments
+from common.streams import Stream
+from descriptor_learning import LAG
+from descriptor_pictures import film
+from descriptor_settings import NETWORKS, WARM_UP_STEPS
+from descriptor_settings import SAMPLERS as DESCRIPTOR_SAMPLERS
+from DesNet import DivergenceError
+from generator_settings import SAMPLERS as GENERATOR_SAMPLERS
 
-SIDE = 16
 RNG = np.random.default_rng(0)
-IMAGES = RNG.uniform(0, 255, (3, SIDE, SIDE, 3)).astype(np.float32)
 UNIT = IMAGES.astype(np.float64) / 127.5 - 1
 CENTRED = IMAGES.astype(np.float64) - 127.5
-FLAT = np.broadcast_to(IMAGES.mean((1, 2), keepdims=True), IMAGES.shape)
-
-
-def gennet(**options):
-    return GenNet(**{"num_images": 3, "image_size": SIDE, "width": 4, **options})
-
-
-def desnet(**options):
-    options = {"num_images": 3, "image_size": SIDE, "num_cores": 2, **options}
-    return DesNet(mean_colour=np.full(3, 127.5), **options)
-
-
-def built(model):
-    model.build_model()
-    return model
 
 
 def evaluate(build, weight_scale=1.0):
@@ -197,7 +184,7 @@ def test_an_image_is_generated_alone():
 # Learning
 
 
-def test_the_learning_gradient_of_the_generator_is_equation_17():
+def test_the_learning_gradient_of_the_generator_is_the_assignments():
     # L'(W) = (1/n) sum_i (1/sigma^2) (Y_i - f(Z_i)) df(Z_i)/dW, here for a bias of the last layer:
     # f = tanh(a + b), so that df/db = 1 - f^2.
     model = gennet()
@@ -233,7 +220,7 @@ def test_no_gradient_flows_through_inference_or_synthesis():
 
 @pytest.mark.parametrize("z_dim", [1, 2, 5])
 def test_parameter_expansion_moves_z_to_the_prior_and_changes_no_image(z_dim):
-    options = {"z_dim": z_dim, "num_images": 3, "step_size": 1e-9, "num_steps": 1, "g_lr": 1e-12}
+    options = {"z_dim": z_dim, "step_size": 1e-6, "num_steps": 1, "learning_rate": 1e-9}
     plain = built(gennet(parameter_expansion=False, sampler="langevin", **options))
     expanded = built(gennet(parameter_expansion=True, sampler="langevin", **options))
     for model in (plain, expanded):
@@ -248,7 +235,7 @@ def test_parameter_expansion_moves_z_to_the_prior_and_changes_no_image(z_dim):
 
 @pytest.mark.parametrize("sampler", GENERATOR_SAMPLERS)
 def test_every_sampler_infers(sampler):
-    model = built(gennet(sampler=sampler, num_steps=3, batch_size=2, g_lr=0.01))
+    model = built(gennet(sampler=sampler, num_steps=3, batch_size=2, learning_rate=0.01))
     records = list(model.train(IMAGES, 15))
     assert len(records) == 30  # batches of 2 and 1
     assert [record["iteration"] for record in records] == list(range(1, 31))
@@ -266,11 +253,11 @@ def test_every_sampler_synthesizes(sampler, learning):
     if adapts:
         options["step_size"] = 60.0  # beyond the reference's standard deviation: few are accepted
     model = built(desnet(sampler=sampler, learning=learning, **options))
-    records = list(model.train(IMAGES, FLAT, 15))
+    records = list(model.train(IMAGES, 15))
     assert len(records) == 30
     assert np.isfinite([list(record.values()) for record in records]).all()
     # Chains leave the flat colours that they start from.
-    assert np.sqrt(((model.synthesize(FLAT) - FLAT) ** 2).mean((1, 2, 3))).min() > 0.2
+    assert np.sqrt(((model.synthesize() - FLAT) ** 2).mean((1, 2, 3))).min() > 0.2
     rate = np.mean([record["acceptance_rate"] for record in records])
     assert 0 < rate < 1 if adapts else rate == 1
     assert (records[-1]["step_size"] < records[0]["step_size"]) == adapts
@@ -280,7 +267,7 @@ def test_every_sampler_synthesizes(sampler, learning):
 def test_a_chain_takes_no_larger_steps_than_it_is_given(sampler):
     # Steps that are accepted nearly always, from which they would grow.
     model = built(desnet(sampler=sampler, step_size=0.5, data_noise_start=0))
-    records = list(model.train(IMAGES, FLAT, 10))
+    records = list(model.train(IMAGES, 10))
     assert np.mean([record["acceptance_rate"] for record in records]) > 0.9
     assert max(record["step_size"] for record in records) == pytest.approx(0.5)
 
@@ -288,7 +275,7 @@ def test_a_chain_takes_no_larger_steps_than_it_is_given(sampler):
 @pytest.mark.parametrize("sampler", GENERATOR_SAMPLERS)
 def test_the_energy_difference_is_what_inference_gains(sampler):
     options = {"sampler": sampler, "num_steps": 3, "sigma_steps": 0, "sigma_start": 0.3}
-    model = built(gennet(parameter_expansion=False, g_lr=1e-12, **options))
+    model = built(gennet(parameter_expansion=False, learning_rate=1e-9, **options))
 
     def log_prob():
         error = (IMAGES - model.reconstruct()).astype(np.float64) / 127.5
@@ -305,11 +292,11 @@ def test_the_energy_difference_is_what_inference_gains(sampler):
 @pytest.mark.parametrize("network", NETWORKS)
 def test_the_loss_of_the_descriptor_is_a_difference_of_means(network):
     model = built(desnet(network=network, num_steps=2, batch_size=2))
-    records = list(model.train(IMAGES, FLAT, 3))
+    records = list(model.train(IMAGES, 3))
     assert len(records) == 6
     for record in records:
         assert record["energy_difference"] == -record["loss"]
-    assert np.isfinite(model.synthesize(FLAT)).all()
+    assert np.isfinite(model.synthesize()).all()
 
 
 @pytest.mark.parametrize(
@@ -320,7 +307,7 @@ def test_a_descriptor_of_zero_samples_its_reference(sampler, step_size, variance
     # f = 0 leaves N(0, s^2 I) about the mean colour.
     options = {"ref_sigma": 1.0, "step_size": step_size, "num_steps": 150, "batch_size": 50}
     monkeypatch.setattr(tf, "random_normal_initializer", lambda *_: tf.zeros_initializer())
-    model = built(desnet(num_images=50, sampler=sampler, **options))
+    model = built(desnet(np.full((50, 3), 127.5), sampler=sampler, **options))
     values = model.run_chains(np.full((50, SIDE, SIDE, 3), 127.5), 150) - 127.5
     assert values.mean() == pytest.approx(0, abs=0.02)
     assert values.var() == pytest.approx(variance, rel=0.02)
@@ -328,11 +315,11 @@ def test_a_descriptor_of_zero_samples_its_reference(sampler, step_size, variance
 
 def test_a_film_ends_where_its_chain_does():
     model = built(desnet(num_steps=5))
-    list(model.train(IMAGES, FLAT, 2))
-    film = model.film(FLAT, [0, 1, 5])
-    assert len(film) == 3
-    np.testing.assert_array_equal(film[0], FLAT)
-    np.testing.assert_allclose(film[-1], model.synthesize(FLAT), atol=1e-3)
+    list(model.train(IMAGES, 2))
+    frames = film(model, FLAT, [0, 1, 5])
+    assert len(frames) == 3
+    np.testing.assert_array_equal(frames[0], FLAT)
+    np.testing.assert_allclose(frames[-1], model.synthesize(), atol=1e-3)
 
 
 def test_convergent_chains_go_on_where_they_stood():
@@ -340,8 +327,8 @@ def test_convergent_chains_go_on_where_they_stood():
     moves = []
     before = FLAT
     for epoch in range(1, 40):
-        list(model.train(IMAGES, FLAT, epoch))
-        after = model.synthesize(FLAT)
+        list(model.train(IMAGES, epoch))
+        after = model.synthesize()
         moves.append(np.sqrt(((after - before) ** 2).mean()))
         before = after
     # 4 steps of 3 grey levels each time: the chains never start again, and wander far.
@@ -353,29 +340,31 @@ def test_noise_on_the_observed_images_is_new_at_every_iteration():
     losses = []
     for noise in (0.0, 0.0, 50.0):
         model = built(desnet(data_noise=noise, step_size=1e-6, learning_rate=1e-9))
-        losses.append([record["loss"] for record in model.train(IMAGES, FLAT, 4)])
+        losses.append([record["loss"] for record in model.train(IMAGES, 4)])
     assert losses[0] == losses[1]
     assert np.std(np.diff(losses[2])) > 10 * np.std(np.diff(losses[0]))
 
 
 def test_filter_responses_differ_by_the_learning_gradient():
     model = built(desnet())
-    responses = model.filter_responses(IMAGES), model.filter_responses(FLAT)
-    assert list(responses[0]) == ["conv_1", "conv_2", "conv_3", "score"]
+    responses = moments.filter_responses(model, IMAGES), moments.filter_responses(model, FLAT)
+    assert list(responses[0]) == ["conv_1", "conv_2", "conv_3", "value"]
     # The last layer is linear, f = w . df/dw, and f = log p + ||Y - mean colour||^2 / (2 s^2).
-    weight = model.session.run("descriptor/score/weight/Read/ReadVariableOp:0")
+    weight = model.session.run("descriptor/value/weight/Read/ReadVariableOp:0")
     for images, response in zip((IMAGES, FLAT), responses, strict=True):
-        reference = np.square(images - model.mean_colour).sum((1, 2, 3)) / (2 * model.ref_sigma**2)
-        score = np.mean(reference - model.energies(images))
-        assert response["score"] @ weight == pytest.approx(score, rel=1e-3)
-    one = model.filter_responses(IMAGES[:1])["conv_1"]
-    others = model.filter_responses(IMAGES[1:])["conv_1"]
+        reference = np.square(images - model.mean_colour).sum((1, 2, 3)) / (
+            2 * model.settings.ref_sigma**2
+        )
+        value = np.mean(reference - model.energies(images))
+        assert response["value"] @ weight == pytest.approx(value, rel=1e-3)
+    one = moments.filter_responses(model, IMAGES[:1])["conv_1"]
+    others = moments.filter_responses(model, IMAGES[1:])["conv_1"]
     np.testing.assert_allclose((one + 2 * others) / 3, responses[0]["conv_1"], rtol=1e-4, atol=1e-6)
 
 
 def test_divergence_goes_back_and_lowers_the_learning_rate():
     model = built(desnet(num_steps=10, learning_rate=2.0, weight_decay=0.0, decay=0.0))
-    records = list(model.train(IMAGES, FLAT, 60))
+    records = list(model.train(IMAGES, 60))
     assert records[-1]["roll_backs"] > 0
     # What is left of the scheduled rate is halved by going back, and recovers otherwise.
     left = [r["learning_rate"] / (2.0 * min(1, r["iteration"] / WARM_UP_STEPS)) for r in records]
@@ -383,18 +372,18 @@ def test_divergence_goes_back_and_lowers_the_learning_rate():
         went_back = records[i]["roll_backs"] > records[i - 1]["roll_backs"]
         assert left[i] < 0.51 * left[i - 1] if went_back else left[i] >= left[i - 1] - 1e-6
     assert all(np.isfinite(list(record.values())).all() for record in records)
-    assert np.isfinite(model.synthesize(FLAT)).all()
+    assert np.isfinite(model.synthesize()).all()
 
 
 def test_divergence_from_the_start_is_an_error():
-    model = built(desnet(num_steps=10, step_size=1e4))
+    model = built(desnet(num_steps=10, step_size=100.0))
     with pytest.raises(DivergenceError, match="smaller --delta"):
-        list(model.train(IMAGES, FLAT, 5))
+        list(model.train(IMAGES, 5))
 
 
 def test_the_noise_on_the_images_shrinks_and_the_steps_with_it():
     model = built(desnet(learning="convergent", num_steps=2, learning_rate=1e-6))
-    steps = [record["step_size"] for record in model.train(IMAGES, FLAT, 20)]
+    steps = [record["step_size"] for record in model.train(IMAGES, 20)]
     assert steps[0] == pytest.approx(16.0)
     assert steps[6] == pytest.approx(2 * 8**0.5)  # half of the time that it shrinks
     np.testing.assert_allclose(steps[12:], 2.0, rtol=1e-5)
@@ -403,7 +392,7 @@ def test_the_noise_on_the_images_shrinks_and_the_steps_with_it():
 
 def test_learning_waits_for_chains_that_lag_behind():
     model = built(desnet(learning="convergent", step_size=1e-3, learning_rate=0.05, num_steps=1))
-    records = list(model.train(IMAGES, FLAT, 60))
+    records = list(model.train(IMAGES, 60))
     last = records[-1]
     lag = last["energy_difference"] / (3 * SIDE**2)
     assert lag > LAG
@@ -414,7 +403,7 @@ def test_learning_waits_for_chains_that_lag_behind():
 def test_mala_is_put_to_the_test_when_the_noise_has_shrunk():
     options = {"sampler": "mala", "num_steps": 10, "learning_rate": 1e-6, "step_size": 5.0}
     model = built(desnet(ref_sigma=10.0, data_noise_start=0, **options))
-    records = list(model.train(IMAGES, FLAT, 20))
+    records = list(model.train(IMAGES, 20))
     assert all(record["acceptance_rate"] == 1 for record in records[:12])
     assert np.mean([record["acceptance_rate"] for record in records[12:]]) < 1
     steps = [record["step_size"] for record in records]
@@ -428,7 +417,10 @@ def test_mala_is_put_to_the_test_when_the_noise_has_shrunk():
 def test_the_generator_infers_in_bfloat16_and_learns_and_draws_in_float32():
     models = [built(gennet(precision=name, batch_size=3)) for name in ("float32", "bfloat16")]
     z = np.zeros([3, 2], np.float32)
-    paths = [model.run_chains(z, np.full(3, 0.5), 4, -1, 0, IMAGES, None, z)[0] for model in models]
+    paths = [
+        model.posterior.run_chains(z, np.full(3, 0.5), 4, IMAGES, stream=Stream.POSTERIOR)[0]
+        for model in models
+    ]
     np.testing.assert_array_equal(*paths)
     for model in models:
         list(model.train(IMAGES, 1))
@@ -444,7 +436,7 @@ def test_the_generator_infers_in_bfloat16_and_learns_and_draws_in_float32():
 def test_the_descriptor_synthesizes_alike_in_bfloat16(network):
     options = {"network": network, "num_steps": 4, "step_size": 1.0}
     exact, rounded = (
-        built(desnet(precision=name, **options)).synthesize(IMAGES)
+        built(desnet(precision=name, **options)).run_chains(IMAGES, 4)
         for name in ("float32", "bfloat16")
     )
     assert not np.array_equal(exact, rounded)
@@ -454,9 +446,9 @@ def test_the_descriptor_synthesizes_alike_in_bfloat16(network):
 def test_chains_that_never_end_may_be_fewer_than_images(monkeypatch):
     monkeypatch.setattr("DesNet.MAX_CHAINS", 2)
     model = built(desnet(learning="convergent", num_steps=2, batch_size=2))
-    records = list(model.train(IMAGES, np.full_like(IMAGES, 127), 2))
+    records = list(model.train(IMAGES, 2))
     assert len(records) == 4
-    chains = model.synthesize(np.full_like(IMAGES[:2], 127))
+    chains = model.synthesize()
     assert chains.shape == (2, *IMAGES.shape[1:])
     assert np.ptp(chains[0]) > 1
     assert np.ptp(chains[1]) > 1

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-import figures
+import generator_pictures
+from common import figures
 
 
 class Painter:
@@ -18,8 +19,8 @@ class Painter:
         return np.broadcast_to(colours[:, None, None], (len(z), 16, 16, 3))
 
 
-def test_the_plane_grows_to_the_right_and_upward(mains):
-    sprite = mains["GenNet"].plane_sprite(Painter())
+def test_the_plane_grows_to_the_right_and_upward():
+    sprite = generator_pictures.plane_sprite(Painter())
     assert sprite.shape == (33 * 16, 33 * 16, 3)
     corners = sprite[[0, 0, -1, -1], [0, -1, 0, -1], :2]
     np.testing.assert_array_equal(corners, [[0, 255], [255, 255], [0, 0], [255, 0]])
@@ -27,9 +28,9 @@ def test_the_plane_grows_to_the_right_and_upward(mains):
 
 
 @pytest.mark.parametrize("n", [1, 2, 11])
-def test_a_walk_passes_every_z_and_closes(mains, n):
+def test_a_walk_passes_every_z_and_closes(n):
     z = np.random.default_rng(0).normal(size=(n, 2))
-    walk = mains["GenNet"].closed_walk(z)
+    walk = generator_pictures.closed_walk(z)
     assert all((walk == place).all(1).any() for place in z)
     steps = np.linalg.norm(np.roll(walk, -1, 0) - walk, axis=1)
     assert len(walk) <= 120 + n

@@ -6,14 +6,13 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from conftest import ROOT, flags, load_file, save_image
+from conftest import ROOT, fails, flags, load_file, save_image
 from PIL import Image
 from scipy.stats import multivariate_normal
-from test_command_lines import fails
 
 import diagnostics
 import quadrature
-import samplers
+from common import samplers
 
 SIGMA = 0.3
 RNG = np.random.default_rng(0)
@@ -206,13 +205,18 @@ def test_posterior_fails_in_one_sentence(run_copy, command_line, capsys):
     assert "no run in" in sentence("--category=dogs")
     assert "invalid choice" in sentence("--category=cats", "--samplers", "gibbs")
     assert "from 16 to" in sentence("--category=cats", "--draws=0")
-    with np.load(run_copy / "cats" / "results.npz") as arrays:
-        contents = dict(arrays)
-    np.savez(run_copy / "cats" / "results.npz", **contents, visible=np.ones([2, 16, 16, 1]))
-    assert "--occlude" in sentence("--category=cats")
-    (run_copy / "cats" / "results.npz").write_bytes(b"damaged")
-    assert "results.npz" in sentence("--category=cats")
-    np.savez(run_copy / "cats" / "results.npz", **contents)
+    for name, more in (
+        ("constants.npz", {"visible": np.ones([2, 16, 16, 1])}),
+        ("results.npz", None),
+    ):
+        path = run_copy / "cats" / name
+        content = path.read_bytes()
+        if more:
+            np.savez(path, num_images=2, **more)
+            assert "--occlude" in sentence("--category=cats")
+        path.write_bytes(b"damaged")
+        assert name in sentence("--category=cats")
+        path.write_bytes(content)
     for path in (run_copy / "cats" / "checkpoints").glob("*.data*"):
         path.write_bytes(b"damaged")
     assert "damaged" in sentence("--category=cats")

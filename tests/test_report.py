@@ -13,6 +13,7 @@ import pytest
 from conftest import HOSTILE, ROOT, results
 
 import report
+from common.command import read_flags
 from report_page import run_files, sections
 
 
@@ -98,7 +99,7 @@ def test_a_damaged_file_is_named_and_the_rest_stands(copies, tmp_path, capsys, n
         assert "Reconstructions" in page.text
         assert "Synthesis" in page.text
     if name != "history.csv":
-        assert "Gradient magnitude" in page.text
+        assert "Score magnitude" in page.text
 
 
 def test_damaged_pictures_are_named(copies, tmp_path):
@@ -149,8 +150,9 @@ def test_the_command_makes_the_run_again(finished, mains):
             run.config["holdout"] = ["a b.png", "2.png"]
         words = shlex.split(" ".join(sections.command(run)))
         assert words[:2] == ["python", f"{run.model}/main.py"]
-        args = vars(mains[run.model].make_parser().parse_args(words[2:]))
-        assert {key: str(value) for key, value in args.items()} == {
+        settings_class = mains[run.model].Experiment.settings_class
+        settings = read_flags(words[1], "Again.", settings_class, words[2:])[0]
+        assert {key: str(value) for key, value in settings.config().items()} == {
             key: str(value) for key, value in run.config.items()
         }
 

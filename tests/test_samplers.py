@@ -7,7 +7,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 from scipy import integrate, stats
 
-import samplers
+from common import samplers
 
 CHAINS = 4000
 LEAPFROG = 5
@@ -54,7 +54,9 @@ def sample(
     """Chains from `start`, as numpy."""
     with tf.Graph().as_default(), tf.Session() as session:
         x = tf.constant(start, dtype or tf.float32)
-        chains = sampler(target, x, step_size, num_steps, tf.constant(key), first_step, **options)
+        chains = sampler(
+            target, x, step_size, num_steps, tf.constant(key), first_step=first_step, **options
+        )
         return type(chains)(*session.run([c for c in chains if c is not None]))
 
 

@@ -13,10 +13,13 @@ shows in the last bits.  Three forms pay (`make bench` measures what they come t
   sorts it anew at every call, takes up to twice the time of a product.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import numpy as np
-import tensorflow.compat.v1 as tf
+
+from common.session import tf
 
 FEW_CHANNELS = 4  # of an image: up to here pixels are put together
 FEW_PIXELS = 16  # of an image: up to here a transposed convolution is a product

@@ -3,6 +3,8 @@
 Pixels are shown in a fixed range.
 """
 
+from __future__ import annotations
+
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +16,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 DPI = 100  # of every figure: a panel's pixels are shown one to one at this resolution
+SCALE = 2  # a panel shows a pixel of an image as so many squared
 GAP = 2  # pixels between the tiles of a panel
 TILE = 64  # pixels: a sprite shows larger images at this size
 SPRITE_BYTES = 2_000_000  # a page of several runs carries a few sprites
@@ -26,7 +29,7 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(images), 0, 255).astype(np.uint8)
 
 
-def tiles(rows: Sequence[np.ndarray], scale: int = 2) -> np.ndarray:
+def tiles(rows: Sequence[np.ndarray], scale: int = SCALE) -> np.ndarray:
     """Rows of images [n, S, S, 3] in [0, 255] as one picture, uint8 [H, W, 3].
 
     A pixel becomes `scale` x `scale`, crisp; a row may be shorter than the others.
@@ -49,7 +52,7 @@ def panel(
     column_labels: Sequence[str] = (),
     row_axis: str = "",
     column_axis: str = "",
-    scale: int = 2,
+    scale: int = SCALE,
 ) -> Figure:
     """Rows of images [n, S, S, 3] in [0, 255] with a title and labels, shown one to one."""
     picture = tiles(rows, scale)
@@ -152,8 +155,10 @@ def write_gif(
     file.write(content.getvalue())
 
 
-def read_panels(folder: Path) -> list[np.ndarray]:
-    """The panels that a run has saved in its progress folder, uint8 [H, W, 3], oldest first."""
-    paths = [path for path in folder.glob("*.png") if path.stem.isdecimal()]
-    paths.sort(key=lambda path: int(path.stem))
-    return [np.asarray(Image.open(path).convert("RGB")) for path in paths]
+def read_panels(folder: Path) -> dict[int, np.ndarray]:
+    """The panels that a run has saved in its progress folder: iteration -> uint8 [H, W, 3]."""
+    paths = {int(path.stem): path for path in folder.glob("*.png") if path.stem.isdecimal()}
+    return {
+        number: np.asarray(Image.open(path).convert("RGB"))
+        for number, path in sorted(paths.items())
+    }

@@ -1,8 +1,12 @@
-"""A category: a folder of images, decoded once into one array on disk."""
+"""A category: a folder of images, decoded once into one array on disk, and its batches."""
 
+from __future__ import annotations
+
+import math
 import os
 import tempfile
 import warnings
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +14,10 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 from tqdm import tqdm
+
+from common import streams
+from common.flags import Settings
+from common.streams import Stream
 
 PIECE = 1024  # images that are decoded together: what waits in memory to be written
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
@@ -62,6 +70,21 @@ def _read(path: Path, image_size: int, fit: str) -> np.ndarray | str:
         Image.DecompressionBombWarning,
     ) as error:
         return f"{path.name}: {error}"
+
+
+def read_images(paths: Sequence[Path], image_size: int, fit: str) -> np.ndarray:
+    """Decode some files: [n, S, S, 3] uint8; arguments as for `load`.
+
+    Raises:
+        DatasetError: one is no readable image.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        images = [_read(path, image_size, fit) for path in paths]
+    for image in images:
+        if isinstance(image, str):
+            raise DatasetError(f"{image}; choose another file.")
+    return np.stack(images)
 
 
 def load(folder: Path, image_size: int = 64, fit: str = "stretch") -> Dataset:
@@ -137,27 +160,64 @@ def _decode(paths: list[Path], image_size: int, fit: str) -> Dataset:
     return Dataset(images, names, skipped)
 
 
-def mean_images(images: np.ndarray) -> np.ndarray:
-    """Each image [N, S, S, 3] reduced to 1 x 1 and enlarged again: a flat colour, float32.
-
-    All pixels of an image are one number in memory.
-    """
+def mean_colours(images: np.ndarray) -> np.ndarray:
+    """The mean colour of each image [N, S, S, 3]: [N, 3] in float64."""
     # In float64: a sum of uint8 or int16 pixels overflows, and starts chains from a wrong colour.
-    mean = images.mean(axis=(1, 2), keepdims=True, dtype=np.float64)
-    return np.broadcast_to(mean.astype(np.float32), images.shape)
+    return images.mean(axis=(1, 2), dtype=np.float64)
 
 
-def batch_size(asked: int | None, num_images: int, default: int) -> int:
-    """The batch size that was asked for, or else the default or all images if they are fewer.
+def flat_images(colours: np.ndarray, image_size: int) -> np.ndarray:
+    """A flat image of each colour [N, 3]: [N, S, S, 3] in float32.
 
-    Raises:
-        DatasetError: there are fewer images than were asked for in a batch.
+    An image reduced to 1 x 1 and enlarged again.  All pixels are one number in memory.
     """
-    if asked is None:
-        return min(default, num_images)
-    if asked > num_images:
-        raise DatasetError(
-            f"--batch_size {asked} is more than the {num_images} images there are:"
-            f" choose 1 to {num_images}, or leave it out."
-        )
-    return asked
+    flat = colours.astype(np.float32)[:, None, None]
+    return np.broadcast_to(flat, [len(colours), image_size, image_size, 3])
+
+
+def batches_per_epoch(num_images: int, batch_size: int) -> int:
+    """Batches that it takes to see every image once."""
+    return math.ceil(num_images / batch_size)
+
+
+def iterations(settings: Settings, num_images: int, num_epochs: int | None = None) -> int:
+    """Iterations in so many epochs, by default those of the settings, which are resolved."""
+    epochs = num_epochs or settings.num_epochs or 0
+    return epochs * batches_per_epoch(num_images, settings.batch_size or 1)
+
+
+def batch_indices(iteration: int, num_images: int, batch_size: int, seed: int) -> np.ndarray:
+    """Indices of the images of an iteration, counted from 0: every epoch permutes all images."""
+    epoch, part = divmod(iteration, batches_per_epoch(num_images, batch_size))
+    order = np.arange(num_images)
+    if num_images > batch_size:
+        order = streams.generator(seed, Stream.ORDER, epoch).permutation(num_images)
+    return order[part * batch_size : (part + 1) * batch_size]
+
+
+def batches(
+    images: np.ndarray, batch_size: int, seed: int, first: int, last: int
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """The batches of the iterations from `first` up to `last`, read one ahead by a thread.
+
+    Args:
+        images: [N, ...], which may lie on disk.
+        batch_size: images in an iteration.
+        seed: of their order.
+        first: number of the first iteration, counted from 0.
+        last: number of the first that is none of them.
+
+    Yields:
+        The number of the iteration, the indices [B] of its images, and those in float32 [B, ...].
+    """
+
+    def read(iteration: int) -> tuple[int, np.ndarray, np.ndarray]:
+        index = batch_indices(iteration, len(images), batch_size, seed)
+        return iteration, index, images[index].astype(np.float32)
+
+    with ThreadPoolExecutor(1) as reader:
+        ahead = reader.submit(read, first)
+        for iteration in range(first, last):
+            batch = ahead.result()
+            ahead = reader.submit(read, iteration + 1)
+            yield batch

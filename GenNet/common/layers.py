@@ -1,19 +1,19 @@
-"""What both models are built from: layers in the TensorFlow 1.x style, and batches.
+"""Layers in the TensorFlow 1.x style, and networks of them.
 
 Images are [B, height, width, channels].  Every layer reads its input's shape, which must be known
 but for B, and makes a weight and a bias of the input's type in a scope of its name.  Weights start
 as N(0, stddev^2), biases as 0 unless said otherwise.
 """
 
-import math
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 
 import numpy as np
-import tensorflow.compat.v1 as tf
 
-from convolutions import convolution, transposed_convolution
+from common.convolutions import convolution, transposed_convolution
+from common.session import tf
 
 LEAK = 0.2  # slope of the leaky rectifier below 0, that of DCGAN
 
@@ -76,13 +76,17 @@ class Network:
             self._copies = {}
 
 
-@tf.custom_gradient
-def leaky_relu(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+def leaky_relu(x: tf.Tensor) -> tf.Tensor:
     """max(x, LEAK x)."""
-    y = tf.nn.leaky_relu(x, LEAK)
-    # TensorFlow's own gradient reads x.  y has the same sign, and when nothing else reads x, the
-    # convolution, its bias and the rectifier are computed as one.
-    return y, lambda up: tf.raw_ops.LeakyReluGrad(gradients=up, features=y, alpha=LEAK)
+
+    @tf.custom_gradient
+    def rectified(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        y = tf.nn.leaky_relu(x, LEAK)
+        # TensorFlow's own gradient reads x.  y has the same sign, and when nothing else reads x,
+        # the convolution, its bias and the rectifier are computed as one.
+        return y, lambda up: tf.raw_ops.LeakyReluGrad(gradients=up, features=y, alpha=LEAK)
+
+    return rectified(x)
 
 
 def _weight(shape: list[int], stddev: float, like: tf.Tensor) -> tf.Variable:
@@ -112,29 +116,31 @@ def _in_weight(x: tf.Tensor, up: tf.Tensor) -> tf.Tensor:
     return tf.linalg.matvec(x, tf.broadcast_to(up, tf.shape(x)[:1]), transpose_a=True)
 
 
-@tf.custom_gradient
-def _inner_product(
-    x: tf.Tensor, weight: tf.Tensor
-) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]]:
-    def gradient(up: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.broadcast_to(up[:, None] * weight, tf.shape(x)), _in_weight(x, up)
+def _inner_product(x: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+    @tf.custom_gradient
+    def product(x: tf.Tensor, weight: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+        def gradient(up: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return tf.broadcast_to(up[:, None] * weight, tf.shape(x)), _in_weight(x, up)
 
-    return tf.linalg.matvec(x, weight), gradient
+        return tf.linalg.matvec(x, weight), gradient
+
+    return product(x, weight)
 
 
-@tf.custom_gradient
-def _rectified_inner_product(
-    x: tf.Tensor, weight: tf.Tensor
-) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]]:
-    y = leaky_relu(x)
+def _rectified_inner_product(x: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+    @tf.custom_gradient
+    def product(x: tf.Tensor, weight: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+        y = leaky_relu(x)
 
-    def gradient(up: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        slope = up[:, None] * weight
-        # In bfloat16 a choice of two takes half the time of a product.
-        slope = tf.where_v2(x > 0, slope, LEAK * slope)
-        return slope, _in_weight(y, up)
+        def gradient(up: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            slope = up[:, None] * weight
+            # In bfloat16 a choice of two takes half the time of a product.
+            slope = tf.where_v2(x > 0, slope, LEAK * slope)
+            return slope, _in_weight(y, up)
 
-    return tf.linalg.matvec(y, weight), gradient
+        return tf.linalg.matvec(y, weight), gradient
+
+    return product(x, weight)
 
 
 def weighted_sum(
@@ -193,43 +199,33 @@ def conv2d_transpose(
         return transposed_convolution(x, weight, stride) + _bias(channels, x)
 
 
-def batches_per_epoch(num_images: int, batch_size: int) -> int:
-    """Batches that it takes to see every image once."""
-    return math.ceil(num_images / batch_size)
+# Derivatives and pieces of a batch
 
 
-def batch_indices(iteration: int, num_images: int, batch_size: int, seed: int) -> np.ndarray:
-    """Indices of the images of an iteration, counted from 0: every epoch permutes all images."""
-    epoch, part = divmod(iteration, batches_per_epoch(num_images, batch_size))
-    order = np.arange(num_images)
-    if num_images > batch_size:
-        order = np.random.default_rng([seed, epoch]).permutation(num_images)
-    return order[part * batch_size : (part + 1) * batch_size]
+def forward_jacobian(outputs: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    """The derivatives [B, d, D] of outputs [B, D] in x [B, d].
 
-
-def batches(
-    images: np.ndarray, batch_size: int, seed: int, first: int, last: int
-) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """The batches of the iterations from `first` up to `last`, read one ahead by a thread.
-
-    Args:
-        images: [N, ...], which may lie on disk.
-        batch_size: images in an iteration.
-        seed: of their order.
-        first: number of the first iteration, counted from 0.
-        last: number of the first that is none of them.
-
-    Yields:
-        The number of the iteration, the indices [B] of its images, and those in float32 [B, ...].
+    In forward mode: J v is the derivative in u of u -> J^T u, which tf.gradients gives.  For a
+    small d that is far cheaper than a pass backward for each of the D outputs.
     """
+    u = tf.zeros_like(outputs)
+    (pulled,) = tf.gradients(outputs, x, u)  # J^T u
+    units = [tf.ones_like(x) * unit for unit in np.eye(x.shape[1], dtype=np.float32)]
+    return tf.stack([tf.gradients(pulled, u, unit)[0] for unit in units], 1)
 
-    def read(iteration: int) -> tuple[int, np.ndarray, np.ndarray]:
-        index = batch_indices(iteration, len(images), batch_size, seed)
-        return iteration, index, images[index].astype(np.float32)
 
-    with ThreadPoolExecutor(1) as reader:
-        ahead = reader.submit(read, first)
-        for iteration in range(first, last):
-            batch = ahead.result()
-            ahead = reader.submit(read, iteration + 1)
-            yield batch
+def in_halves(function: Callable[[tf.Tensor], tf.Tensor], images: tf.Tensor) -> tf.Tensor:
+    """`function`, [B, ...] -> [B, ...], of each half of the images, which run side by side.
+
+    Where operations are small, and each is spread over all cores of a processor, the threads wait
+    for each other longer than they compute.
+    """
+    count = tf.shape(images)[0]
+    # An image alone is in both halves, for some operations of TensorFlow fail without any.
+    first = images[: tf.maximum(count // 2, 1)]
+    # A thread goes on with what is ready last and queues the rest.  So the larger half begins
+    # at once, and the smaller one on the other thread, behind the noise of a Langevin step.
+    # The other way round an iteration takes a sixth longer.
+    with tf.control_dependencies([first]):
+        second = images[count // 2 :]
+    return tf.concat([function(first), function(second)], 0)[-count:]

@@ -1,10 +1,30 @@
-"""How good synthesized images are: near the training images, and unlike each other."""
+"""How good images are: near others, one by one or as assigned, and unlike each other."""
+
+from __future__ import annotations
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist, pdist
 
-import metrics
+from common.session import tf
+
+EQUAL = 100.0  # dB: the PSNR of an image to itself, which has no finite one
+
+
+def psnr_and_ssim(images: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Compare images [N, S, S, 3] in [0, 255] one by one with as many references.
+
+    Images are clipped to [0, 255], as a picture of them is.
+
+    Returns:
+        PSNR [N] in dB, at most EQUAL, and SSIM [N] (Wang et al., 2004: an 11 x 11 Gaussian
+        window, sigma 1.5).
+    """
+    with tf.Graph().as_default(), tf.Session() as session:
+        a = tf.constant(np.clip(images, 0, 255), tf.float32)
+        b = tf.constant(references, tf.float32)
+        psnr, ssim = session.run([tf.image.psnr(a, b, 255.0), tf.image.ssim(a, b, 255.0)])
+        return np.minimum(psnr, EQUAL), ssim
 
 
 def _flat(images: np.ndarray) -> np.ndarray:
@@ -22,14 +42,14 @@ def assigned_quality(synthesized: np.ndarray, images: np.ndarray) -> dict[str, n
         images: training images, likewise.
     """
     _, assigned = linear_sum_assignment(cdist(_flat(synthesized), _flat(images), "sqeuclidean"))
-    psnr, ssim = metrics.psnr_and_ssim(synthesized, images[assigned])
+    psnr, ssim = psnr_and_ssim(synthesized, images[assigned])
     return {"assigned": assigned, "psnr": psnr, "ssim": ssim}
 
 
 def nearest_quality(synthesized: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """PSNR and SSIM [n] of each synthesized image to the training image nearest to it."""
     nearest = cdist(_flat(synthesized), _flat(images), "sqeuclidean").argmin(1)
-    return metrics.psnr_and_ssim(synthesized, images[nearest])
+    return psnr_and_ssim(synthesized, images[nearest])
 
 
 def distance(images: np.ndarray) -> float:

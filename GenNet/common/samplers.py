@@ -10,24 +10,34 @@ Conventions, the same for every sampler:
   scalar, or [B] for a step of each chain's own.  (TFP's MALA takes delta^2, blackjax delta^2 / 2.)
 * `key` is an int32 [2] tensor.  Step t draws its numbers from `fold_in(key, t)`, counted from
   `first_step`, so that a chain may be run in pieces and takes the same path.
+* `keep_path` asks for every position of the chains too.
 * A proposal whose log density is not finite is rejected by every Metropolis-Hastings test.
 * No gradient flows through a chain: positions come back behind `tf.stop_gradient`.
 """
+
+from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-import tensorflow.compat.v1 as tf
+from common.session import tf
+from common.streams import fold_in
 
-fold_in = tf.random.experimental.stateless_fold_in
-
-LogProbFn = Callable[[tf.Tensor], tf.Tensor]
-MetricFn = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]
+LogProbFn = Callable[["tf.Tensor"], "tf.Tensor"]
+MetricFn = Callable[["tf.Tensor"], tuple["tf.Tensor", "tf.Tensor", "tf.Tensor"]]
 
 # Acceptance rates at which each sampler explores fastest in many dimensions: Roberts and Rosenthal
 # (1998) for MALA, Beskos et al. (2013) for HMC.
 TARGET_ACCEPTANCE = {"mala": 0.574, "hmc": 0.651}
+
+
+NAMES = {  # in words
+    "preconditioned": "Langevin dynamics in the Gauss-Newton metric",
+    "langevin": "Langevin dynamics",
+    "mala": "Langevin dynamics with a Metropolis-Hastings test",
+    "hmc": "Hamiltonian Monte Carlo",
+}
 
 
 class Chains(NamedTuple):
@@ -61,7 +71,9 @@ def _sum(x: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(x, list(range(1, x.shape.rank)))  # [B, ...] -> [B]
 
 
-def standard_normal(shape: tf.Tensor, key: tf.Tensor, dtype: tf.DType = tf.float32) -> tf.Tensor:
+def standard_normal(
+    shape: tf.Tensor, key: tf.Tensor, dtype: tf.DType | str = "float32"
+) -> tf.Tensor:
     """U ~ N(0, I) of a shape, by the polar coordinates of pairs (Box and Muller, 1958).
 
     The law of `tf.random.stateless_normal`, whose kernel takes its logarithms and cosines one by
@@ -90,7 +102,7 @@ def _choose(accepted: tf.Tensor, new: tf.Tensor, old: tf.Tensor) -> tf.Tensor:
     return tf.where_v2(tf.reshape(accepted, [-1] + [1] * (new.shape.rank - 1)), new, old)
 
 
-def _loop(body: Callable, num_steps: tf.Tensor, state: list, keep_path: bool) -> tuple:
+def _loop(body: Callable, num_steps: tf.Tensor | int, state: list, keep_path: bool) -> tuple:
     """Run `body(step, *state) -> state` for `num_steps` steps.
 
     Returns:
@@ -115,12 +127,57 @@ def _advance(t: tf.Tensor, state: list, path: list) -> list:
     return [t + 1, state, [array.write(t, state[0]) for array in path]]
 
 
+def _tested(
+    propose: Callable,
+    start: list,
+    num_steps: tf.Tensor | int,
+    key: tf.Tensor,
+    first_step: tf.Tensor | int,
+    keep_path: bool,
+    adjust: tf.Tensor | bool = True,
+) -> Chains:
+    """Chains whose every proposal is put to the Metropolis-Hastings test.
+
+    Args:
+        propose: a key and a state [x, log p(x), score, ...], as arguments -> the state that is
+            proposed, and the logarithm [B] of what its acceptance probability is the minimum of
+            with 1.
+        start: the first state.
+        num_steps: length of the chains.
+        key: int32 [2].
+        first_step: number of the first step.
+        keep_path: return every position too.
+        adjust: whether the test is made.
+    """
+    x = start[0]
+
+    def step(t, *state):  # type: ignore[no-untyped-def]
+        *old, accepted, magnitude = state
+        proposal_key, accept_key = tf.unstack(
+            tf.random.experimental.stateless_split(fold_in(key, first_step + t))
+        )
+        new, log_ratio = propose(proposal_key, *old)
+        accept = _accept(log_ratio, accept_key, adjust)
+        return [
+            *(_choose(accept, b, a) for a, b in zip(old, new, strict=True)),
+            accepted + tf.cast(accept, x.dtype),
+            magnitude + _mean(tf.abs(old[2])),
+        ]
+
+    zeros = tf.zeros_like(_mean(x))
+    state = [*start, zeros, zeros]
+    (position, *_, accepted, magnitude), path = _loop(step, num_steps, state, keep_path)
+    length = tf.cast(num_steps, x.dtype)
+    return Chains(tf.stop_gradient(position), accepted / length, magnitude / length, start[1], path)
+
+
 def langevin(
     log_prob_fn: LogProbFn,
     x: tf.Tensor,
     step_size: tf.Tensor | float,
     num_steps: tf.Tensor | int,
     key: tf.Tensor,
+    *,
     first_step: tf.Tensor | int = 0,
     keep_path: bool = False,
     score_fn: Callable[[tf.Tensor], tf.Tensor] | None = None,
@@ -163,6 +220,7 @@ def hmc(
     step_size: tf.Tensor | float,
     num_steps: tf.Tensor | int,
     key: tf.Tensor,
+    *,
     first_step: tf.Tensor | int = 0,
     keep_path: bool = False,
     num_leapfrog: int = 10,
@@ -187,15 +245,12 @@ def hmc(
         log_prob = log_prob_fn(x)
         return log_prob, _score(log_prob, x)
 
-    def step(t, x, log_prob, score, accepted, magnitude):  # type: ignore[no-untyped-def]
-        momentum_key, accept_key = tf.unstack(
-            tf.random.experimental.stateless_split(fold_in(key, first_step + t))
-        )
-        momentum = standard_normal(tf.shape(x), momentum_key, x.dtype)
+    def propose(key, x, log_prob, score):  # type: ignore[no-untyped-def]
+        momentum = standard_normal(tf.shape(x), key, x.dtype)
         delta = mean_delta
         if jitter:
             span = [1 - jitter, 1 + jitter]
-            shape, jitter_key = tf.shape(log_prob), fold_in(momentum_key, 0)
+            shape, jitter_key = tf.shape(log_prob), fold_in(key, 0)
             factor = tf.random.stateless_uniform(shape, jitter_key, *span, dtype=x.dtype)
             delta *= _per_chain(factor, x)
         new_x, new_log_prob, new_score, new_momentum = x, log_prob, score, momentum
@@ -205,21 +260,11 @@ def hmc(
             new_log_prob, new_score = evaluate(new_x)
             new_momentum += delta / 2 * new_score
         kinetic, new_kinetic = _sum(momentum**2) / 2, _sum(new_momentum**2) / 2
-        accept = _accept(new_log_prob - new_kinetic - log_prob + kinetic, accept_key, adjust)
-        return [
-            _choose(accept, new_x, x),
-            _choose(accept, new_log_prob, log_prob),
-            _choose(accept, new_score, score),
-            accepted + tf.cast(accept, x.dtype),
-            magnitude + _mean(tf.abs(score)),
-        ]
+        log_ratio = new_log_prob - new_kinetic - log_prob + kinetic
+        return [new_x, new_log_prob, new_score], log_ratio
 
-    zeros = tf.zeros_like(_mean(x))
-    start = [x, *evaluate(x), zeros, zeros]
-    (position, *_, accepted, magnitude), path = _loop(step, num_steps, start, keep_path)
-    length = tf.cast(num_steps, x.dtype)
-    position, first_log_prob = tf.stop_gradient(position), start[1]
-    return Chains(position, accepted / length, magnitude / length, first_log_prob, path)
+    start = [x, *evaluate(x)]
+    return _tested(propose, start, num_steps, key, first_step, keep_path, adjust)
 
 
 def mala(
@@ -228,6 +273,7 @@ def mala(
     step_size: tf.Tensor | float,
     num_steps: tf.Tensor | int,
     key: tf.Tensor,
+    *,
     first_step: tf.Tensor | int = 0,
     keep_path: bool = False,
     adjust: tf.Tensor | bool = True,
@@ -240,7 +286,17 @@ def mala(
 
     Args as for `langevin`, but for score_fn; besides, adjust: whether proposals are tested.
     """
-    return hmc(log_prob_fn, x, step_size, num_steps, key, first_step, keep_path, 1, adjust)
+    return hmc(
+        log_prob_fn,
+        x,
+        step_size,
+        num_steps,
+        key,
+        first_step=first_step,
+        keep_path=keep_path,
+        num_leapfrog=1,
+        adjust=adjust,
+    )
 
 
 def preconditioned_langevin(
@@ -249,6 +305,7 @@ def preconditioned_langevin(
     step_size: tf.Tensor | float,
     num_steps: tf.Tensor | int,
     key: tf.Tensor,
+    *,
     first_step: tf.Tensor | int = 0,
     keep_path: bool = False,
 ) -> Chains:
@@ -281,11 +338,8 @@ def preconditioned_langevin(
         log_det = tf.reduce_sum(tf.math.log(tf.linalg.diag_part(factor)), -1)
         return log_det - tf.reduce_sum(whitened**2, -1) / 2
 
-    def step(t, x, log_prob, score, factor, mean, accepted, magnitude):  # type: ignore[no-untyped-def]
-        noise_key, accept_key = tf.unstack(
-            tf.random.experimental.stateless_split(fold_in(key, first_step + t))
-        )
-        noise = standard_normal(tf.shape(x), noise_key, x.dtype)
+    def propose(key, x, log_prob, score, factor, mean):  # type: ignore[no-untyped-def]
+        noise = standard_normal(tf.shape(x), key, x.dtype)
         # L^-T U has covariance (L L^T)^-1.
         white = tf.linalg.triangular_solve(factor, noise[..., None], adjoint=True)[..., 0]
         new_x = mean + delta * white
@@ -296,21 +350,9 @@ def preconditioned_langevin(
             + log_proposal(x, new_factor, new_mean)
             - log_proposal(new_x, factor, mean)
         )
-        accept = _accept(log_ratio, accept_key)
-        old = [x, log_prob, score, factor, mean]
-        new = [new_x, new_log_prob, new_score, new_factor, new_mean]
-        return [
-            *(_choose(accept, b, a) for a, b in zip(old, new, strict=True)),
-            accepted + tf.cast(accept, x.dtype),
-            magnitude + _mean(tf.abs(score)),
-        ]
+        return [new_x, new_log_prob, new_score, new_factor, new_mean], log_ratio
 
-    zeros = tf.zeros_like(_mean(x))
-    start = [x, *evaluate(x), zeros, zeros]
-    (position, *_, accepted, magnitude), path = _loop(step, num_steps, start, keep_path)
-    length = tf.cast(num_steps, x.dtype)
-    position, first_log_prob = tf.stop_gradient(position), start[1]
-    return Chains(position, accepted / length, magnitude / length, first_log_prob, path)
+    return _tested(propose, [x, *evaluate(x)], num_steps, key, first_step, keep_path)
 
 
 def adapted_step_size(

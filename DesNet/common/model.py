@@ -1,0 +1,107 @@
+"""What every model is: a graph, the session that holds its variables, and how they are kept."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from common import run, session
+from common.flags import Settings
+from common.layers import Network
+from common.session import tf
+
+if TYPE_CHECKING:
+    from common.export import Signature
+
+Record = dict[str, float]  # one iteration of learning: "iteration", "loss" and other named numbers
+
+
+class LearningError(Exception):
+    """Learning that cannot go on; the message is a sentence for the user."""
+
+
+class Model(ABC):
+    """A model in TensorFlow 1.x style: described when it is made, built by `build_model`.
+
+    Attributes:
+        settings: resolved, so that nothing is left open.
+        settings_class: theirs.
+        session: holds the variables, once it is built.
+        saver: saves and restores all of them.
+    """
+
+    settings: Settings
+    settings_class: ClassVar[type[Settings]]
+    session: tf.Session
+    saver: tf.train.Saver
+
+    def build_model(self) -> None:
+        """Build the graph, initialise the variables and open the session.
+
+        Raises:
+            DeviceError: the device of the settings is not there.
+        """
+        config = session.configuration(self.settings.device)
+        with tf.Graph().as_default() as graph:
+            tf.set_random_seed(self.settings.seed)
+            self._build()
+            self.saver = tf.train.Saver(max_to_keep=2, save_relative_paths=True)
+            self.session = tf.Session(graph=graph, config=config)
+            self.session.run(tf.global_variables_initializer())
+
+    @abstractmethod
+    def _build(self) -> None:
+        """Build the graph: one iteration of learning is one `session.run` of it."""
+
+    @property
+    @abstractmethod
+    def networks(self) -> list[Network]:
+        """Those that are learned."""
+
+    @property
+    def num_parameters(self) -> int:
+        """Numbers that are learned."""
+        with self.session.graph.as_default():
+            variables = [v for network in self.networks for v in network.variables()]
+        return sum(v.shape.num_elements() for v in variables)
+
+    # A trained model
+
+    @classmethod
+    @abstractmethod
+    def remade(cls, settings: Any, constants: dict[str, np.ndarray]) -> Any:
+        """The model of a run, from its settings and constants."""
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Any:
+        """The model of a run, as it was when its last checkpoint was written.
+
+        Every flag, the precision and the seed are those of the run: on the same machine it gives,
+        to the bit, what the run's results.npz holds.
+
+        Args:
+            folder: OUTPUT_DIR/CATEGORY.
+
+        Raises:
+            RunError: there is no such run, it is damaged, of another model or another version.
+            DeviceError: the run's precision cannot be had here.
+        """
+        learned = run.read(folder, cls.__name__, cls.settings_class)
+        model = cls.remade(learned.settings, learned.constants)
+        model.build_model()
+        learned.folder.restore(model)
+        return model
+
+    def learned_values(self) -> dict[str, np.ndarray]:
+        """The variables of the networks, by name."""
+        with self.session.graph.as_default():
+            variables = [v for network in self.networks for v in network.variables()]
+        values = self.session.run(variables)
+        return {v.op.name: value for v, value in zip(variables, values, strict=True)}
+
+    @abstractmethod
+    def signatures(self) -> dict[str, Signature]:
+        """The functions of a SavedModel, built in the current graph, which is another one."""

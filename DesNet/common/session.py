@@ -1,0 +1,139 @@
+"""TensorFlow itself, loaded quietly when it is first used; and its device, precision and threads.
+
+`from common.session import tf` is `tensorflow.compat.v1` without its two seconds of loading, which
+come with the first `tf.` that is evaluated, and without what its C++ side then prints.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+
+class DeviceError(Exception):
+    """A device or a precision that cannot be had; the message is a sentence for the user."""
+
+
+@contextlib.contextmanager
+def _silent_stderr() -> Iterator[None]:
+    # TensorFlow's C++ side greets on stderr while it loads, whatever its log level says.
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with open(os.devnull, "wb") as null:
+        os.dup2(null.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+@functools.cache
+def _tensorflow() -> ModuleType:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _silent_stderr():
+        import tensorflow.compat.v1 as module
+    module.logging.set_verbosity(module.logging.ERROR)
+    return module
+
+
+class _TensorFlow:
+    """`tensorflow.compat.v1`, imported at its first use."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(_tensorflow(), name)
+
+
+tf: Any = _TensorFlow()
+
+
+def configuration(device: str) -> tf.ConfigProto:
+    """The session configuration that makes `device` the one that TensorFlow places operations on.
+
+    Args:
+        device: auto, cpu, gpu or gpu:N.
+
+    Raises:
+        DeviceError: there is no such device.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    config = tf.ConfigProto()
+    config.gpu_options.allow_growth = True  # leave the rest of a shared GPU to the others
+    kind, _, index = device.partition(":")
+    if kind == "cpu":
+        config.device_count["GPU"] = 0
+    elif kind == "gpu":
+        if int(index or 0) >= len(gpus):
+            raise DeviceError(
+                f"--device {device}: TensorFlow sees {len(gpus) or 'no'} GPU here;"
+                " choose another, or --device auto."
+            )
+        config.gpu_options.visible_device_list = index or "0"
+    return config
+
+
+def resolve_precision(precision: str, device: str, objection: str = "") -> str:
+    """The precision, float32 or bfloat16, that --precision asks for.
+
+    Args:
+        precision: the flag: "auto" takes bfloat16 where it is fast and there is no objection.
+        device: as for `configuration`.
+        objection: why the sampler cannot do with bfloat16, if so.
+
+    Raises:
+        DeviceError: bfloat16 is asked for and cannot be had, or there is no such device.
+    """
+    if not objection and not _multiplies_bfloat16(device):
+        objection = "the processor has no instructions for it"
+    if precision == "bfloat16" and objection:
+        raise DeviceError(f"--precision bfloat16: {objection}; choose float32 or auto.")
+    if precision == "auto":
+        return "float32" if objection else "bfloat16"
+    return precision
+
+
+def _multiplies_bfloat16(device: str) -> bool:
+    """Whether the device has instructions for products of bfloat16 matrices."""
+    gpu = gpu_details(device)
+    if gpu is not None:
+        return bool(gpu.get("compute_capability", (0, 0)) >= (8, 0))
+    if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0":
+        return False  # TensorFlow's own kernels widen every number
+    try:
+        return bool({"avx512_bf16", "amx_bf16"} & set(Path("/proc/cpuinfo").read_text().split()))
+    except OSError:
+        return False  # not Linux
+
+
+def gpu_details(device: str) -> dict | None:
+    """What TensorFlow knows of the GPU that it computes on; None for the processor."""
+    config = configuration(device)
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus or config.device_count.get("GPU", 1) == 0:
+        return None
+    index = int(config.gpu_options.visible_device_list or 0)
+    return {"device_name": f"GPU {index}"} | tf.config.experimental.get_device_details(gpus[index])
+
+
+def num_cores(device: str) -> int:
+    """Cores of the processor that `device` is; 0 for a GPU."""
+    if gpu_details(device) is not None:
+        return 0
+    if hasattr(os, "sched_getaffinity"):  # Linux, where a process may be given but some of them
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def describe(device: str) -> str:
+    """The device, in words."""
+    gpu = gpu_details(device)
+    if gpu is not None:
+        return str(gpu["device_name"])
+    cores = num_cores(device)
+    return f"CPU ({cores} core{'s' if cores > 1 else ''})"

@@ -1,0 +1,76 @@
+"""Random numbers: one named stream for everything that is drawn.
+
+What is drawn depends on the seed of the run, the name of its stream, the iteration, and the rank of
+who draws (a group of chains, a worker), and on nothing that was drawn before.  So a run is
+reproducible, one that is gone on with has the same bits, and no two uses share their numbers.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import numpy as np
+
+from common.session import tf
+
+
+class Stream(enum.IntEnum):
+    """Everything that is drawn.  A new stream goes to the end: its number is part of the draws."""
+
+    WEIGHTS = enum.auto()  # of a network, when learning begins
+    ORDER = enum.auto()  # of the images, by epoch
+    LATENTS = enum.auto()  # where the chains of z start
+    INFERENCE = enum.auto()  # steps of the chains of z, by iteration
+    SYNTHESIS = enum.auto()  # steps of the chains of images, by iteration and group of chains
+    DATA_NOISE = enum.auto()  # on observed images, by iteration
+    SAMPLES = enum.auto()  # z of the prior, for pictures
+    OCCLUSION = enum.auto()  # pixels that are hidden
+    OVERDISPERSION = enum.auto()  # of the chains that a posterior is drawn by, where they start
+    POSTERIOR = enum.auto()  # steps of those chains, by group
+    PARTICLES = enum.auto()  # that infer an image which was not learned
+    PARTICLE_STEPS = enum.auto()  # their steps, by level of the noise
+    REFERENCE = enum.auto()  # noise that chains start from after learning
+    FLOOR = enum.auto()  # independent draws, which chains are measured against
+
+
+def fold_in(key: tf.Tensor, number: tf.Tensor | int) -> tf.Tensor:
+    """The key of a part of what `key` draws: int32 [2]."""
+    return tf.random.experimental.stateless_fold_in(key, number)
+
+
+def key(
+    seed: int, stream: Stream, iteration: tf.Tensor | int = 0, rank: tf.Tensor | int = 0
+) -> tf.Tensor:
+    """The key of TensorFlow's stateless random operations: int32 [2].
+
+    Args:
+        seed: of the run.
+        stream: what is drawn.
+        iteration: when, int32.
+        rank: by whom, int32.
+    """
+    if not isinstance(stream, Stream):
+        return tf.stack([seed, -1 - rank])
+    if stream == Stream.LATENTS:
+        return tf.constant([seed, 1])
+    if stream == Stream.INFERENCE:
+        return tf.stack([seed, iteration + 2])
+    if stream == Stream.SYNTHESIS:
+        return fold_in(tf.stack([seed, iteration + 1]), rank)
+    if stream == Stream.DATA_NOISE:
+        return fold_in(fold_in(tf.stack([seed, iteration + 1]), rank), -1)
+    return tf.stack([seed, -1 - rank])
+
+
+def generator(seed: int, stream: Stream, iteration: int = 0, rank: int = 0) -> np.random.Generator:
+    """NumPy's generator of the numbers of a stream; arguments as for `key`."""
+    legacy = {
+        Stream.SAMPLES: [seed, 1],
+        Stream.ORDER: [seed, iteration],
+        Stream.OVERDISPERSION: [seed, 2],
+        Stream.PARTICLES: [seed, 0, 2],
+        Stream.OCCLUSION: [seed, 0, 1],
+        Stream.REFERENCE: [seed, 2],
+        Stream.FLOOR: 0,
+    }
+    return np.random.default_rng(legacy[stream])

@@ -1,0 +1,133 @@
+"""An iteration of learning of DesNet: observed and synthesized images compared, and theta moved."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from common import samplers
+from common.session import tf
+from guard import GuardedAdam
+
+if TYPE_CHECKING:
+    from DesNet import DesNet
+
+# A sane iteration: beyond either, learning has diverged and goes back.
+MAX_OUT_OF_RANGE = 0.5  # share of pixels outside [0, 255]
+MAX_DRIFT = 45.0  # mean (delta^2 / 2) |d log p / dY| along the chains, in grey levels a step
+
+LAG = 0.3  # nats in every dimension: learning waits for chains whose energy lags behind by more
+
+
+class Inputs(NamedTuple):
+    """What is fed."""
+
+    observed: tf.Tensor  # [B, S, S, 3] in [0, 255]
+    index: tf.Tensor  # [B], of the chains
+    starts: tf.Tensor  # [B, S, S, 3] in [0, 255]; of chains that never end, where they stand
+    learning_rate: tf.Tensor
+    noise_factor: tf.Tensor  # of the noise on observed images, and of the steps
+    adjust: tf.Tensor  # whether MALA and HMC put their proposals to the test
+    group: tf.Tensor  # of chains, where more are run than fit together
+    first_step: tf.Tensor
+    num_steps: tf.Tensor
+
+
+class Synthesis(NamedTuple):
+    """Step one of an iteration: chains of the current model."""
+
+    chains: samplers.Chains
+    step_size: tf.Tensor  # [B], of each chain
+    out_of_range: tf.Tensor  # share of pixels outside [0, 255]
+
+
+class Comparison(NamedTuple):
+    """Step two: observed and synthesized images, valued by f."""
+
+    loss: tf.Tensor  # mean f(synthesized) - mean f(observed)
+    objective: tf.Tensor  # the loss and the mode penalty
+    sane: tf.Tensor  # whether the iteration may count
+
+
+class Learning(NamedTuple):
+    """Step three: theta moved, or the last good state taken back."""
+
+    sane: tf.Tensor  # whether the iteration counts
+    gradient_norm: tf.Tensor
+    learning_rate: tf.Tensor  # that was in effect
+    roll_backs: tf.Variable  # so far
+    updates: list[tf.Operation]
+
+
+def compare(model: DesNet, observed: tf.Tensor, synthesis: Synthesis) -> Comparison:
+    """The loss, whose gradient is that of the negative log likelihood.
+
+    The model's expectation is replaced by the mean over the synthesized images, which are held
+    fixed.
+    """
+    settings = model.settings
+    value = model.descriptor(observed)
+    synthesized = synthesis.chains.position
+    loss = tf.reduce_mean(model.descriptor(synthesized)) - tf.reduce_mean(value)
+    objective = loss
+    drift_factor = (settings.step_size or 0) ** 2 / 2
+    if settings.mode_penalty:
+        # What one Langevin step from an observed image would gain, to first order.  Held
+        # small, it makes the observed images modes, where chains come to rest instead of
+        # overshooting.
+        score = tf.gradients(value + model.log_reference(observed), observed)[0]
+        slope = tf.reduce_mean(tf.reduce_sum(tf.square(score), [1, 2, 3]))
+        objective += settings.mode_penalty * drift_factor * slope
+    magnitude = tf.reduce_mean(synthesis.chains.score_magnitude)
+    sane = tf.reduce_all(
+        [
+            tf.math.is_finite(objective),
+            synthesis.out_of_range < MAX_OUT_OF_RANGE,
+            drift_factor * magnitude < MAX_DRIFT,
+        ]
+    )
+    return Comparison(loss, objective, sane)
+
+
+def learn(model: DesNet, inputs: Inputs, synthesis: Synthesis, comparison: Comparison) -> Learning:
+    """A guarded step of Adam; the chains that are kept move, and their steps adapt."""
+    settings = model.settings
+    adam = GuardedAdam(
+        model.networks[0].variables(),
+        [model.chains] if model.convergent else [],
+        settings.beta1,
+        settings.beta2 or 0.0,
+    )
+    rate = inputs.learning_rate
+    target = samplers.TARGET_ACCEPTANCE.get(settings.sampler)
+    if model.convergent:
+        # A model that runs away from its samples grows steep, and they never catch up: learning
+        # waits for chains that lag behind, and for step sizes at which they can move.
+        lag = tf.nn.relu(-comparison.loss) / (LAG * 3 * settings.image_size**2)
+        rate /= 1 + tf.square(lag)
+        if target is not None:
+            rate *= tf.minimum(1.0, tf.reduce_mean(synthesis.chains.acceptance_rate) / target)
+    effective_rate = rate * adam.rate_factor
+    # Weights decay while learning waits: a flatter energy lets the chains go.
+    full = inputs.learning_rate * adam.rate_factor / settings.learning_rate
+    sane, norm, updates = adam.minimize(
+        comparison.objective, rate, 1 - settings.weight_decay * full, comparison.sane
+    )
+    if model.convergent:
+        with tf.control_dependencies(updates):  # or else going back undoes the move
+            stand = tf.gather(model.chains, inputs.index)
+            stand = tf.where_v2(sane, model.synthesized, stand)
+            updates = [*updates, tf.scatter_update(model.chains, inputs.index, stand)]
+    if target is not None:
+        updates = [*updates, _adapt(model, inputs, synthesis, target)]
+    return Learning(sane, norm, effective_rate, adam.roll_backs, updates)
+
+
+def _adapt(model: DesNet, inputs: Inputs, synthesis: Synthesis, target: float) -> tf.Operation:
+    """Move the step sizes of the chains towards the target acceptance rate."""
+    relative = synthesis.step_size / inputs.noise_factor
+    adapted = samplers.adapted_step_size(relative, synthesis.chains.acceptance_rate, target)
+    # Chains of a model that learns run downhill, and accept there what is too much at rest:
+    # their steps would grow until they fall behind.
+    adapted = tf.minimum(adapted, model.settings.step_size)
+    adapted = tf.where_v2(inputs.adjust, adapted, relative)  # no test, no rate to adapt to
+    return tf.scatter_update(model.step_sizes, inputs.index, adapted)

@@ -1,0 +1,73 @@
+"""The pictures of DesNet: panels of synthesis, and chains step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from common import figures
+from common.run import Picture, png
+from DesNet import DesNet
+
+COLUMNS = 7  # images in a row of a panel, and chains that are shown step by step
+SHOWN = 28  # images in the panel of synthesis
+FRAMES = 31  # steps of a chain that its pictures show
+MILLISECONDS = 120  # that a step is shown
+# Steps that the pictures show of chains that learning never restarts.
+CONVERGENT_STEPS = {"langevin": 1000, "mala": 1000, "hmc": 200}
+
+
+def synthesis_panel(images: np.ndarray, starts: np.ndarray, synthesized: np.ndarray) -> Figure:
+    """The first SHOWN training images, the mean images their chains start from, and their ends."""
+    rows: list[np.ndarray] = []
+    labels: list[str] = []
+    parts = (figures.wrapped(part[:SHOWN], COLUMNS) for part in (images, starts, synthesized))
+    for group in zip(*parts, strict=True):
+        rows.extend(group)
+        labels.extend(["training image", "mean image", "synthesized"])
+    return figures.panel(rows, "Synthesis from mean images", labels)
+
+
+def evenly(count: int, most: int) -> np.ndarray:
+    """Indices of at most `most` of `count` frames, from the first to the last in even strides."""
+    return np.linspace(0, count - 1, min(count, most)).round().astype(int)
+
+
+def film(model: DesNet, starts: np.ndarray, steps: Sequence[int]) -> np.ndarray:
+    """Chains from `starts` [n, S, S, 3] after each of `steps`, an ascending list of F numbers.
+
+    Returns:
+        [F, n, S, S, 3] in [0, 255], unclipped.
+    """
+    frames, frame, done = [], starts, 0
+    for step in steps:
+        frame = model.run_chains(frame, step - done, done)
+        frames.append(frame)
+        done = step
+    return np.stack(frames)
+
+
+def chain_pictures(model: DesNet) -> dict[str, Picture]:
+    """Chains step by step, from the first mean images.
+
+    chain.webp is a sprite (see `figures.sprite`): a row is a step, from the first to the last in
+    even strides, and a column is a chain.
+    """
+    length = model.settings.num_steps or 1
+    if model.convergent:
+        length = CONVERGENT_STEPS[model.settings.sampler]
+    steps = evenly(length + 1, FRAMES).tolist()
+    chains = film(model, model.mean_images(COLUMNS), steps)
+    sprite = figures.sprite(chains.reshape(-1, *chains.shape[2:]), chains.shape[1])
+    frames = [figures.tiles([step]) for step in chains]
+    shown = figures.wrapped(chains[:, 0], 8)
+    told = {"unit": "step", "frames": steps, "milliseconds": MILLISECONDS}
+    return {
+        "langevin.png": png(figures.panel(shown, f"One chain over {length} steps, row by row")),
+        "chain.webp": Picture(lambda file: figures.write_webp(file, sprite), told),
+        "langevin.gif": Picture(
+            lambda file: figures.write_gif(file, frames, MILLISECONDS, hold=1500), told
+        ),
+    }

@@ -1,0 +1,214 @@
+"""The settings of DesNet: every flag of `DesNet/main.py`, said once."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from common import flags, session
+from common.flags import SettingsError, choice, number, setting, whole
+from descriptor_network import NETWORKS
+
+BATCH = 7  # images of the assignment
+ANNEALED = 0.6  # share of the run, at its start, in which the noise on the images shrinks
+WARM_UP_STEPS = 10  # iterations in which the learning rate rises: the first gradients overshoot
+
+# Steps of a chain in an iteration: every sampler evaluates the network 30 times.
+SAMPLERS = {"langevin": 30, "mala": 30, "hmc": 6}
+
+# The settings of the two ways to learn.  A short run drifts: its steps are small and its slopes
+# steep.  A density has to be explored: large steps; noise of twice their size on the observed
+# images (Nijkamp et al.), which gives every mode a width that the steps resolve; and a smooth
+# energy, for at the kinks of rectifiers a Metropolis-Hastings test turns down all but tiny steps.
+# The noise and the steps start eight times as large: at first there is one wide mode, which chains
+# cross in a few steps, and as the noise shrinks it divides into one for each image.
+LEARNING: dict[str, dict[str, Any]] = {
+    "short_run": {
+        "num_epochs": 600,
+        "network": "strided",
+        "step_size": 0.3,  # of the assignment
+        "data_noise": 0.0,
+        "data_noise_start": 0.0,
+        "learning_rate": 0.04,
+        "beta2": 0.999,
+        "mode_penalty": 1.0,
+        "weight_decay": 0.004,
+    },
+    "convergent": {
+        "num_epochs": 1000,
+        "network": "smooth",
+        "step_size": 2.0,
+        "data_noise": 4.0,
+        "data_noise_start": 32.0,
+        "learning_rate": 0.003,
+        "beta2": 0.9,  # gradients grow by orders of magnitude: a longer memory overshoots
+        "mode_penalty": 0.0,
+        "weight_decay": 0.0,
+    },
+}
+
+
+def _by_learning(name: str) -> str:
+    return ", ".join(f"{v[name]} for {k}" for k, v in LEARNING.items())
+
+
+def _default(name: str) -> str:
+    return f" (default: {_by_learning(name)})"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings(flags.Settings):
+    """What DesNet is told; None where `resolved` chooses.  Images are in grey levels, [0, 255]."""
+
+    image_size: int = setting(64, whole(16, 512, 8), "side S, in pixels", group="model")
+    network: str | None = setting(
+        None,
+        choice(list(NETWORKS)),
+        "the ConvNet: three strided convolutions with rectifiers or with a smooth activation, or"
+        " that of the assignment" + _default("network"),
+        group="model",
+    )
+    ref_sigma: float = setting(
+        50.0,
+        number(1e-3, 1e6),
+        "standard deviation of the Gaussian reference, in grey levels",
+        group="model",
+        flag="ref_sig",
+    )
+    sampler: str = setting(
+        "langevin",
+        choice(list(SAMPLERS)),
+        "plain Langevin, Langevin with a Metropolis-Hastings test, or Hamiltonian Monte Carlo",
+        group="sampling",
+    )
+    step_size: float | None = setting(
+        None,
+        number(1e-6, 100),
+        "step size of the sampler, in grey levels, which mala and hmc adapt to less"
+        + _default("step_size"),
+        group="sampling",
+        flag="delta",
+    )
+    num_steps: int | None = setting(
+        None,
+        whole(1, 10**6),
+        "steps of a chain in an iteration (default: "
+        + ", ".join(f"{v} for {k}" for k, v in SAMPLERS.items())
+        + ")",
+        group="sampling",
+        flag="T",
+    )
+    # At the step size that it adapts to, five make about half a turn of its orbit.
+    num_leapfrog: int = setting(
+        5, whole(1, 1000), "gradient evaluations in a step of hmc", group="sampling"
+    )
+    long_run: int = setting(
+        0,
+        whole(0, 10**9),
+        "steps that chains run on after learning, from mean images, noise and training images",
+        group="sampling",
+        free=True,
+    )
+    learning: str | None = setting(
+        None,
+        choice(list(LEARNING)),
+        "short_run: chains start from mean images at every iteration; convergent: they never end,"
+        " and stay images (default: short_run for langevin, convergent for mala and hmc)",
+        group="learning",
+    )
+    num_epochs: int | None = flags.num_epochs(_by_learning("num_epochs"))
+    batch_size: int | None = flags.batch_size(BATCH)
+    learning_rate: float | None = setting(
+        None, number(1e-9, 10), "of Adam" + _default("learning_rate"), group="learning"
+    )
+    beta1: float = setting(0.5, number(0, 0.999), "decay of Adam's first moment", group="learning")
+    beta2: float | None = setting(
+        None,
+        number(0, 0.99999),
+        "decay of Adam's second moment" + _default("beta2"),
+        group="learning",
+    )
+    decay: float = setting(
+        0.7,
+        number(0, 1),
+        "share of the run, at its end, in which the learning rate falls to 0",
+        group="learning",
+    )
+    mode_penalty: float | None = setting(
+        None,
+        number(0, 1e6),
+        "weight of what one Langevin step from a training image would gain in log p"
+        + _default("mode_penalty"),
+        group="learning",
+    )
+    # It bounds the gradient of f, which otherwise grows until Langevin steps overshoot.
+    weight_decay: float | None = setting(
+        None,
+        number(0, 0.5),
+        "share of every weight that an iteration takes off at the full learning rate"
+        + _default("weight_decay"),
+        group="learning",
+    )
+    data_noise: float | None = setting(
+        None,
+        number(0, 255),
+        "standard deviation of the noise on the training images, in grey levels"
+        + _default("data_noise"),
+        group="learning",
+    )
+    data_noise_start: float | None = setting(
+        None,
+        number(0, 255),
+        "this noise at the first iteration, from where it shrinks to --data_noise, and the step"
+        " size with it" + _default("data_noise_start"),
+        group="learning",
+    )
+    category: str = flags.category("egret")
+    output_dir: Path = flags.output_dir("DesNet")
+
+    def noise_factor(self, progress: float) -> float:
+        """The noise on the observed images over data_noise, when this share of the run is done."""
+        if not self.data_noise:
+            return 1.0
+        start = max(self.data_noise_start or 0.0, self.data_noise)
+        return (start / self.data_noise) ** max(0.0, 1 - progress / ANNEALED)
+
+    def rate(self, iteration: int, total: int) -> float:
+        """The learning rate of Adam in an iteration, counted from 0."""
+        left = 1 - iteration / total
+        fall = left / self.decay if self.decay else 1.0
+        return (self.learning_rate or 0.0) * min(1.0, (iteration + 1) / WARM_UP_STEPS, fall)
+
+    def resolved(self, num_images: int) -> Settings:
+        """These settings with nothing left open, for a number of images to learn.
+
+        Raises:
+            SettingsError: the settings do not go together, or with the number of images.
+            DeviceError: a device or a precision that is not there.
+        """
+        # A Metropolis-Hastings test does not let a chain climb thousands of nats in 30 steps: short
+        # runs of mala and hmc would stand still.
+        learning = self.learning or ("short_run" if self.sampler == "langevin" else "convergent")
+        chosen = {
+            name: value if getattr(self, name) is None else getattr(self, name)
+            for name, value in LEARNING[learning].items()
+        }
+        if chosen["data_noise"] == 0:
+            if self.data_noise_start:
+                raise SettingsError(
+                    "--data_noise_start shrinks by factors to --data_noise, which is not to be 0"
+                )
+            chosen["data_noise_start"] = 0.0
+        # The test compares energies of 10^5 nats, which bfloat16 rounds by hundreds.
+        objection = ""
+        if self.sampler != "langevin":
+            objection = f"the test of {self.sampler} compares energies that it rounds"
+        return dataclasses.replace(
+            self,
+            learning=learning,
+            batch_size=self.batch_size_of(num_images, BATCH),
+            num_steps=self.num_steps or SAMPLERS[self.sampler],
+            precision=session.resolve_precision(self.precision, self.device, objection),
+            **chosen,
+        )

@@ -1,0 +1,95 @@
+"""Use a trained descriptor: synthesize from its mean images, any colour or any picture; export it.
+
+Example: python DesNet/synthesize.py output/DesNet/egret --colour '#ff8800' --count 4 --to a.gif
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from PIL import ImageColor
+
+from common import datasets, export, flags
+from common.command import end_in_a_sentence
+from common.flags import SettingsError
+from descriptor_pictures import FRAMES, evenly, film
+from DesNet import DesNet, load
+
+
+def make_parser() -> flags.Parser:
+    """The flags, each with its default."""
+    parser = flags.Parser("DesNet/synthesize.py", __doc__)
+    parser.add_argument("run", metavar="RUN", type=Path, help="folder of a run of DesNet/main.py")
+    group = parser.add_argument_group("from where (by default the run's own mean images)")
+    add = group.add_mutually_exclusive_group().add_argument
+    add(
+        "--colour", nargs="+", metavar="COLOUR", help="flat images: #ff8800, orange, rgb(255,136,0)"
+    )
+    add("--from", dest="files", nargs="+", metavar="FILE", type=Path, help="pictures")
+    add = parser.add_argument_group("how").add_argument
+    add(
+        "--count",
+        type=flags.whole(1, 10**6),
+        help="so many chains: of the mean images, the first; of colours or pictures, so many each",
+    )
+    add("--steps", type=flags.whole(1, 10**9), help="of a chain (default: those of the run)")
+    add = parser.add_argument_group("what is written").add_argument
+    add("--to", type=Path, metavar="FILE", help=f"{export.ENDINGS} (default: RUN/synthesized.png)")
+    add("--export", type=Path, metavar="DIR", help="write a SavedModel of TensorFlow instead")
+    return parser
+
+
+def choose_starts(model: DesNet, args: argparse.Namespace) -> np.ndarray:
+    """Where the chains start, [n, S, S, 3] in [0, 255].
+
+    Raises:
+        SettingsError: a colour that is none.
+        DatasetError: a file that is no readable image.
+    """
+    size = model.settings.image_size
+    if args.files:
+        starts = datasets.read_images(args.files, size, model.settings.fit).astype(np.float32)
+    elif args.colour:
+        try:
+            colours = np.array([ImageColor.getrgb(text)[:3] for text in args.colour], float)
+        except ValueError as error:
+            raise SettingsError(f"--colour: {error}; colours are such as '#ff8800'") from error
+        starts = datasets.flat_images(colours, size)
+    else:
+        return model.mean_images(args.count)
+    return starts.repeat(args.count or 1, 0)
+
+
+def use(args: argparse.Namespace) -> None:
+    """Load the run, and write what is asked for."""
+    model = load(args.run)
+    if args.export:
+        export.export(model, args.export)
+        print(f"SavedModel in {args.export}; signatures.json in it says what it takes and gives")
+        return
+    to = args.to or args.run / "synthesized.png"
+    steps = args.steps or model.settings.num_steps
+    starts = choose_starts(model, args)
+    frames = None
+    if to.suffix == ".gif":
+        frames = film(model, starts, evenly(steps + 1, FRAMES).tolist())
+        images = frames[-1]
+    elif args.files or args.colour or args.steps:
+        images = model.run_chains(starts, steps)
+    else:
+        images = model.synthesize(args.count)  # as results.npz holds them
+    export.save_images(to, images, frames, starts=np.asarray(starts))
+    print(f"{len(images)} image{'s' if len(images) > 1 else ''} in {to}")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; a mistake of the user's ends it with a sentence and exit code 2."""
+    parser = make_parser()
+    args = parser.parse_args(arguments)
+    end_in_a_sentence(parser.prog, lambda: use(args), "stopped; nothing was written")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,330 @@
+"""Settings that are said once: fields of a dataclass, of which a command line's flags are made.
+
+A field is declared by `setting`: its default, the kind of its values (type and range), and the help
+of its flag, which says the unit.  The parser, the constructor of a model, config.json, --resume and
+`load` all read the same fields.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import math
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+PROJECT = Path(__file__).resolve().parents[2]
+RUN = "data and run"  # the group of the flags that every command line that learns has
+
+AnySettings = TypeVar("AnySettings", bound="Settings")
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be; the message is a sentence for the user."""
+
+
+# Kinds of values
+
+
+@dataclasses.dataclass(frozen=True, eq=False)  # hashable, as argparse wants it
+class Kind:
+    """The values that a setting may have.  Called with a flag's text, it returns the value.
+
+    Attributes:
+        what: in words, after "is not".
+        parse: a text -> a value; ValueError if it is none.
+        accepts: whether a value is of this kind.
+        options: for argparse: choices, nargs, metavar, action.
+    """
+
+    what: str
+    parse: Callable[[str], Any]
+    accepts: Callable[[Any], bool]
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __call__(self, text: str) -> Any:
+        """The value that a flag's text means, for argparse."""
+        with contextlib.suppress(ValueError):
+            value = self.parse(text)
+            if self.accepts(value):
+                return value
+        raise argparse.ArgumentTypeError(f"{text!r} is not {self.what}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def whole(low: int, high: int, multiple: int = 1) -> Kind:
+    """Whole numbers in [low, high], if need be multiples of another."""
+    what = f"multiple of {multiple}" if multiple > 1 else "whole number"
+    return Kind(
+        f"a {what} from {low} to {high}",
+        int,
+        lambda value: (
+            _is_number(value)
+            and isinstance(value, int)
+            and low <= value <= high
+            and value % multiple == 0
+        ),
+    )
+
+
+def number(low: float, high: float) -> Kind:
+    """Finite numbers in [low, high]."""
+    return Kind(
+        f"a number from {low:g} to {high:g}",
+        float,
+        lambda value: _is_number(value) and low <= value <= high,
+    )
+
+
+def choice(names: Sequence[str]) -> Kind:
+    """One of some names."""
+    listed = ", ".join(names)
+    return Kind(f"one of {listed}", str, lambda value: value in names, {"choices": list(names)})
+
+
+def text(pattern: str, what: str, **options: Any) -> Kind:
+    """Texts that match a regular expression as a whole."""
+    return Kind(
+        what,
+        str,
+        lambda value: isinstance(value, str) and bool(re.fullmatch(pattern, value, re.ASCII)),
+        options,
+    )
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and value not in ("", ".", "..") and Path(value).name == value
+
+
+folder_name = Kind(
+    "the name of a folder; its parent folder goes to --data_path or --output_dir", str, _is_name
+)
+path = Kind("a path", Path, lambda value: isinstance(value, Path))
+switch = Kind(
+    "true or false",
+    bool,
+    lambda value: isinstance(value, bool),
+    {"action": argparse.BooleanOptionalAction},
+)
+names = Kind(
+    "a list of file names",
+    str,
+    lambda value: (
+        isinstance(value, str)
+        or (isinstance(value, list) and all(isinstance(name, str) for name in value))
+    ),
+    {"nargs": "+", "metavar": "NAME"},
+)
+device = text(r"auto|cpu|gpu(:\d+)?", "auto, cpu, gpu or gpu:N", metavar="DEVICE")
+DEVICE_HELP = "auto, cpu, gpu, or gpu:N for the N-th, counted from 0"
+
+
+# Settings
+
+
+def setting(
+    default: Any, kind: Kind, help: str, *, group: str, flag: str = "", free: bool = False
+) -> Any:
+    """A field of a Settings class.
+
+    Args:
+        default: its value if nothing is said; None if `resolved` chooses it.
+        kind: the values that it may have besides.
+        help: of its flag, with its unit; the default is added.
+        group: of flags, in the help.
+        flag: the flag's name, where it is not that of the field.
+        free: whether it may be another one when a run goes on.
+    """
+    told = {"kind": kind, "help": help, "group": group, "flag": flag, "free": free}
+    return dataclasses.field(default=default, metadata=told)
+
+
+def category(default: str) -> Any:
+    """The field `category` of a model whose images are these by default."""
+    return setting(default, folder_name, "folder of images in --data_path", group=RUN)
+
+
+def output_dir(model: str) -> Any:
+    """The field `output_dir` of a model with this name."""
+    return setting(
+        PROJECT / "output" / model,
+        path,
+        "the run is written to OUTPUT_DIR/CATEGORY; a finished run there is moved aside",
+        group=RUN,
+        free=True,
+    )
+
+
+def num_epochs(default: str) -> Any:
+    """The field `num_epochs` of a model that chooses as these words say."""
+    help = f"passes over the images (default: {default})"
+    return setting(None, whole(1, 10**9), help, group="learning", free=True)
+
+
+def batch_size(default: int) -> Any:
+    """The field `batch_size` of a model that takes so many images, or all if there are fewer."""
+    help = f"images in an iteration (default: {default}, or all)"
+    return setting(None, whole(1, 10**6), help, group="learning")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What every model that is learned from a folder of images is told.
+
+    Raises:
+        SettingsError: a value is out of its range.
+    """
+
+    image_size: int = setting(64, whole(1, 512), "side S, in pixels", group="model")
+    num_epochs: int | None = num_epochs("as many as fit")
+    batch_size: int | None = batch_size(1)
+    data_path: Path = setting(
+        PROJECT / "data", path, "folder that holds the categories", group=RUN, free=True
+    )
+    category: str = category("images")
+    output_dir: Path = output_dir("runs")
+    fit: str = setting(
+        "stretch",
+        choice(["stretch", "crop"]),
+        "how a picture that is not square becomes one: resized whole, or its centre cut out",
+        group=RUN,
+    )
+    log_step: int = setting(
+        50,
+        whole(1, 10**9),
+        "iterations from one progress panel and checkpoint to the next",
+        group=RUN,
+        free=True,
+    )
+    seed: int = setting(0, whole(0, 2**31 - 1), "of every random number of the run", group=RUN)
+    device: str = setting("auto", device, DEVICE_HELP, group=RUN, free=True)
+    precision: str = setting(
+        "auto",
+        choice(["auto", "float32", "bfloat16"]),
+        "of the network inside the sampler while it learns; auto takes bfloat16 where the"
+        " processor multiplies it and the sampler bears it",
+        group=RUN,
+    )
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value, kind = getattr(self, field.name), field.metadata["kind"]
+            if not (kind.accepts(value) or (value is None and field.default is None)):
+                raise SettingsError(f"{field.name} is {kind.what}, not {value!r}")
+
+    @property
+    def folder(self) -> Path:
+        """Where the run is written."""
+        return self.output_dir / self.category
+
+    def config(self) -> dict[str, Any]:
+        """The settings by their flags, as config.json holds them."""
+        return {flag_of(field): getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    def batch_size_of(self, num_images: int, most: int) -> int:
+        """The batch size that was asked for, or else `most`, or all images if they are fewer.
+
+        Raises:
+            SettingsError: there are fewer images than were asked for in a batch.
+        """
+        if self.batch_size is None:
+            return min(most, num_images)
+        if self.batch_size > num_images:
+            raise SettingsError(
+                f"--batch_size {self.batch_size} is more than the {num_images} images there are:"
+                f" choose 1 to {num_images}, or leave it out"
+            )
+        return self.batch_size
+
+
+def flag_of(field: dataclasses.Field) -> str:
+    """The flag of a field, without its dashes."""
+    return field.metadata["flag"] or field.name
+
+
+def from_config(settings_class: type[AnySettings], config: Any) -> AnySettings:
+    """The settings that config.json holds, each checked as a flag would be.
+
+    Raises:
+        SettingsError: one is missing or out of its range; the sentence names it.
+    """
+    if not isinstance(config, dict):
+        raise SettingsError("it holds no flags")
+    values = {}
+    for field in dataclasses.fields(settings_class):
+        flag = flag_of(field)
+        if flag not in config:
+            raise SettingsError(f"--{flag} is missing")
+        value = config[flag]
+        if field.metadata["kind"] is path and isinstance(value, str):
+            value = Path(value)
+        values[field.name] = value
+    return settings_class(**values)
+
+
+# Command lines
+
+
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows every default but None, for which the help has words."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one sentence, and whose help shows every default."""
+
+    def __init__(self, prog: str, description: str) -> None:
+        summary = description.splitlines()[0]
+        super().__init__(prog, None, summary, formatter_class=_Formatter, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        """Print the sentence and exit with code 2."""
+        self.exit(2, f"{self.prog}: {message} (--help lists every flag)\n")
+
+
+def add_settings(parser: Parser, settings_class: type[Settings], only_said: bool = False) -> None:
+    """Add a flag for every field; a model's own come before those that all models have.
+
+    Args:
+        parser: of the command line.
+        settings_class: of the model.
+        only_said: whether flags that a command line does not mention are left out of what the
+            parser returns, instead of having their defaults.
+    """
+    shared = {field.name for field in dataclasses.fields(Settings)}
+    fields = sorted(
+        dataclasses.fields(settings_class),
+        key=lambda field: (field.metadata["group"] == RUN, field.name in shared),
+    )
+    groups: dict[str, Any] = {}
+    for field in fields:
+        group, kind = field.metadata["group"], field.metadata["kind"]
+        if group not in groups:
+            groups[group] = parser.add_argument_group(group)
+        flag = flag_of(field)
+        options = {"type": kind, "metavar": flag.upper(), **kind.options}
+        for meaningless in ("type", "metavar") if "action" in options else ():
+            del options[meaningless]  # a switch takes no value
+        if "choices" in options:
+            options |= {"type": str, "metavar": None}
+        groups[group].add_argument(
+            f"--{flag}",
+            dest=field.name,
+            default=argparse.SUPPRESS if only_said else field.default,
+            help=field.metadata["help"],
+            **options,
+        )
+
+
+def read_settings(args: argparse.Namespace, settings_class: type[AnySettings]) -> AnySettings:
+    """The settings that a parsed command line asks for."""
+    fields = dataclasses.fields(settings_class)
+    return settings_class(**{field.name: getattr(args, field.name) for field in fields})

@@ -1,0 +1,28 @@
+"""The top-down ConvNet of GenNet."""
+
+from __future__ import annotations
+
+import math
+
+from common.layers import conv2d_transpose, dense, leaky_relu
+from common.session import tf
+from generator_settings import Settings
+
+
+def top_down(z: tf.Tensor, settings: Settings) -> tf.Tensor:
+    """Z [B, d] -> [B, S, S, 3], of which the images are the tanh."""
+    z = tf.ensure_shape(z, [None, settings.z_dim])
+    base, width, smooth = settings.image_size // 16, settings.width, bool(settings.smooth)
+    # He initialisation; a stride-2 transposed convolution adds up a quarter of its kernel.
+    # Random biases spread the kinks of the rectifiers over the plane of z.  With biases of 0
+    # all of them meet in one point, and the images around it are torn.
+    stddev = math.sqrt(2 / settings.z_dim)
+    x = dense(z, base * base * 8 * width, "project", stddev, bias_stddev=0.3 * stddev)
+    x = tf.reshape(leaky_relu(x), [-1, base, base, 8 * width])  # [B, 4, 4, 512]
+    taps = 9 if smooth else 25  # free numbers in a kernel
+    for channels in (4 * width, 2 * width, width):  # [B, 8, 8, 256] ... [B, 32, 32, 64]
+        stddev = math.sqrt(2 / (taps / 4 * x.shape[3]))
+        name = f"deconv_{channels}"
+        x = leaky_relu(conv2d_transpose(x, channels, 5, 2, name, stddev, smooth))
+    stddev = math.sqrt(2 / (taps / 4 * width))
+    return conv2d_transpose(x, 3, 5, 2, "image", stddev, smooth)  # [B, 64, 64, 3]

@@ -1,0 +1,157 @@
+"""The settings of GenNet: every flag of `GenNet/main.py`, said once."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from common import flags, session
+from common.flags import choice, number, setting, switch, text, whole
+
+# Steps of inference in an iteration and their size, for each sampler.  Langevin is stable only for
+# delta^2 < 4 / lambda, lambda the largest eigenvalue of I + J^T J / sigma^2, J = df/dz: about 0.02
+# for a trained generator.  MALA and HMC start there and adapt.  In the metric G the step has no
+# scale: 1 fits every network and sigma.
+SAMPLERS = {
+    "preconditioned": {"step_size": 1.0, "num_steps": 3},
+    "langevin": {"step_size": 0.02, "num_steps": 30},
+    "mala": {"step_size": 0.02, "num_steps": 30},
+    "hmc": {"step_size": 0.02, "num_steps": 3},
+}
+
+EPOCHS = 600  # of the assignment
+BATCH = 11  # images of the assignment
+
+
+def _by_sampler(name: str) -> str:
+    return "by default " + ", ".join(f"{v[name]:g} for {k}" for k, v in SAMPLERS.items())
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings(flags.Settings):
+    """What GenNet is told; None where `resolved` chooses.  Images are in [-1, 1] inside."""
+
+    image_size: int = setting(64, whole(16, 512, 16), "side S, in pixels", group="model")
+    z_dim: int = setting(2, whole(1, 512), "dimensions d of the latent vector z", group="model")
+    width: int = setting(
+        64,
+        whole(1, 1024),
+        "channels of the last hidden layer; each layer above has twice as many",
+        group="model",
+    )
+    sigma: float = setting(
+        0.3,
+        number(1e-3, 100),
+        "standard deviation of the noise on images in [-1, 1]",
+        group="model",
+    )
+    sampler: str = setting(
+        "preconditioned",
+        choice(list(SAMPLERS)),
+        "of the posterior of z: Langevin in the Gauss-Newton metric with a Metropolis-Hastings"
+        " test, plain Langevin, Langevin with the test, Hamiltonian",
+        group="inference",
+    )
+    step_size: float | None = setting(
+        None,
+        number(1e-6, 100),
+        f"step size of the sampler; {_by_sampler('step_size')}; mala and hmc adapt it (the"
+        " assignment: 0.3)",
+        group="inference",
+        flag="delta",
+    )
+    num_steps: int | None = setting(
+        None,
+        whole(1, 10**6),
+        f"steps of inference in an iteration; {_by_sampler('num_steps')}",
+        group="inference",
+        flag="sample_steps",
+    )
+    num_leapfrog: int = setting(
+        10, whole(1, 1000), "gradient evaluations in a step of hmc", group="inference"
+    )
+    # A large noise leaves the posteriors wide while the network is still random, so that the chains
+    # find their order in the plane before details pin them down.
+    sigma_start: float = setting(
+        2.0,
+        number(1e-3, 100),
+        "noise at the first iteration, from where it shrinks to --sigma",
+        group="inference",
+    )
+    sigma_steps: int = setting(
+        60,
+        whole(0, 10**9),
+        "iterations in which the noise shrinks (0: it is --sigma at once)",
+        group="inference",
+    )
+    parameter_expansion: bool = setting(
+        True, switch, "keep the inferred z distributed as N(0, I)", group="inference"
+    )
+    learning_rate: float = setting(
+        0.001, number(1e-9, 10), "learning rate of Adam", group="learning", flag="g_lr"
+    )
+    beta1: float = setting(0.5, number(0, 0.999), "decay of Adam's first moment", group="learning")
+    decay: float = setting(
+        0.5,
+        number(0, 1),
+        "share of the run, at its end, in which the learning rate falls to 0",
+        group="learning",
+    )
+    holdout: list[str] | None = setting(
+        None,
+        flags.names,
+        "file names of images that are left out, and reconstructed by inference alone",
+        group="what learning does not see",
+    )
+    occlude: str | None = setting(
+        None,
+        text(
+            r"[1-9]\d?%|[1-9]\d*px",
+            "a share from 1% to 99%, or the side of a square such as 20px",
+            metavar="HOW",
+        ),
+        "hide pixels of every image, and restore them: a share at random (1%% to 99%%), or a square"
+        " at a random place, by its side (20px)",
+        group="what learning does not see",
+    )
+    # A network with free kernels learns the visible pixels of a few images by heart and leaves
+    # noise at the hidden ones.
+    smooth: bool | None = setting(
+        None,
+        switch,
+        "smooth the kernels of the network, so that a pixel is like its neighbours unless learning"
+        " tells them apart (default: with --occlude only)",
+        group="what learning does not see",
+    )
+    num_epochs: int | None = flags.num_epochs(str(EPOCHS))
+    batch_size: int | None = flags.batch_size(BATCH)
+    category: str = flags.category("lion_tiger")
+    output_dir: Path = flags.output_dir("GenNet")
+
+    def noise(self, iteration: int) -> float:
+        """Sigma of an iteration, counted from 0: it shrinks geometrically to that of the model."""
+        start = max(self.sigma_start, self.sigma)
+        progress = min(1.0, iteration / self.sigma_steps) if self.sigma_steps else 1.0
+        return start * (self.sigma / start) ** progress
+
+    def rate(self, progress: float) -> float:
+        """The learning rate of Adam when this share of the run is done."""
+        return self.learning_rate * min(1.0, (1 - progress) / self.decay if self.decay else 1.0)
+
+    def resolved(self, num_images: int) -> Settings:
+        """These settings with nothing left open, for a number of images to learn.
+
+        Raises:
+            SettingsError: the settings do not go together, or with the number of images.
+            DeviceError: a device or a precision that is not there.
+        """
+        sampler = SAMPLERS[self.sampler]
+        return dataclasses.replace(
+            self,
+            num_epochs=self.num_epochs or EPOCHS,
+            batch_size=self.batch_size_of(num_images, BATCH),
+            step_size=self.step_size or sampler["step_size"],
+            num_steps=self.num_steps or int(sampler["num_steps"]),
+            smooth=self.occlude is not None if self.smooth is None else self.smooth,
+            precision=session.resolve_precision(self.precision, self.device),
+        )

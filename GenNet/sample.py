@@ -1,0 +1,119 @@
+"""Use a trained generator: sample, decode any z, interpolate, reconstruct, or export it.
+
+Example: python GenNet/sample.py output/GenNet/lion_tiger --between lion_1.png tiger_3.png
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from common import datasets, export, flags, run
+from common.command import end_in_a_sentence
+from common.flags import SettingsError
+from common.run import RunError
+from GenNet import GenNet, Settings, load
+from inference import infer
+
+
+def make_parser() -> flags.Parser:
+    """The flags, each with its default."""
+    parser = flags.Parser("GenNet/sample.py", __doc__)
+    parser.add_argument("run", metavar="RUN", type=Path, help="folder of a run of GenNet/main.py")
+    group = parser.add_argument_group("which images (by default 64 samples)")
+    add = group.add_mutually_exclusive_group().add_argument
+    add("--count", type=flags.whole(1, 10**6), help="so many samples, f(z) with z ~ N(0, I)")
+    add(
+        "--z",
+        nargs="+",
+        metavar="Z",
+        help="f(z) of these z, each its coordinates with commas between (--z=-1,0.3 if it begins"
+        " with a minus)",
+    )
+    add(
+        "--between",
+        nargs=2,
+        metavar="NAME",
+        help="f(z) on the way from one training image's inferred z to another's",
+    )
+    add("--reconstruct", nargs="+", metavar="FILE", type=Path, help="pictures, by inference alone")
+    group.add_argument(
+        "--steps", type=flags.whole(2, 10**6), default=8, help="images on the way of --between"
+    )
+    add = parser.add_argument_group("what is written").add_argument
+    add("--to", type=Path, metavar="FILE", help=f"{export.ENDINGS} (default: RUN/sample.png)")
+    add("--export", type=Path, metavar="DIR", help="write a SavedModel of TensorFlow instead")
+    return parser
+
+
+def parse_z(texts: list[str], z_dim: int) -> np.ndarray:
+    """Texts such as "0.3,-1" as z [n, d].
+
+    Raises:
+        SettingsError: one is no z of d finite numbers.
+    """
+    rows = []
+    for text in texts:
+        try:
+            row = [float(word) for word in text.split(",")]
+        except ValueError:
+            row = []
+        if len(row) != z_dim or not np.isfinite(row).all():
+            raise SettingsError(f"--z {text}: a z of this run is {z_dim} numbers, commas between")
+        rows.append(row)
+    return np.array(rows)
+
+
+def choose_z(model: GenNet, names: list[str], args: argparse.Namespace) -> np.ndarray:
+    """The z [n, d] of the images that are asked for, other than reconstructions.
+
+    Raises:
+        SettingsError: a z that is none, or no training image of that name.
+    """
+    if args.z:
+        return parse_z(args.z, model.settings.z_dim)
+    if args.between:
+        for name in args.between:
+            if name not in names:
+                raise SettingsError(
+                    f"--between {name}: no such training image; there are {', '.join(names)}"
+                )
+        start, end = model.latents()[[names.index(name) for name in args.between]]
+        return start + np.linspace(0, 1, args.steps)[:, None] * (end - start)
+    return model.draw_z(args.count or 64)
+
+
+def use(args: argparse.Namespace) -> None:
+    """Load the run, and write what is asked for."""
+    model = load(args.run)
+    if args.export:
+        export.export(model, args.export)
+        print(f"SavedModel in {args.export}; signatures.json in it says what it takes and gives")
+        return
+    to = args.to or args.run / "sample.png"
+    if args.reconstruct:
+        if model.visible is not None:
+            raise RunError(f"the run in {args.run} sees no whole images (it has --occlude).")
+        settings = model.settings
+        pictures = datasets.read_images(args.reconstruct, settings.image_size, settings.fit)
+        images = infer(model, pictures.astype(np.float32))
+        export.save_images(to, images, pictures=pictures)
+    else:
+        names = run.read(args.run, "GenNet", Settings).names
+        z = choose_z(model, names, args)
+        images = model.generate(z)
+        export.save_images(to, images, z=z)
+    print(f"{len(images)} image{'s' if len(images) > 1 else ''} in {to}")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; a mistake of the user's ends it with a sentence and exit code 2."""
+    parser = make_parser()
+    args = parser.parse_args(arguments)
+    end_in_a_sentence(parser.prog, lambda: use(args), "stopped; nothing was written")
+
+
+if __name__ == "__main__":
+    main()

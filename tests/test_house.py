@@ -1,0 +1,67 @@
+"""The house itself: what is shared, what stands once, and that importing does nothing."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+COMMON = ROOT / "GenNet" / "common"
+SOURCES = [
+    path
+    for part in ("GenNet", "DesNet", "report_page", "benchmarks", "data", "tests")
+    for path in sorted((ROOT / part).rglob("*.py"))
+    if "DesNet/common" not in path.as_posix()
+] + [ROOT / "report.py"]
+
+
+def test_desnet_has_a_copy_of_what_is_shared():
+    rooms = {path.name: path.read_bytes() for path in COMMON.glob("*.py")}
+    copies = {path.name: path.read_bytes() for path in (ROOT / "DesNet" / "common").glob("*.py")}
+    assert {"samplers.py", "streams.py"} <= rooms.keys()
+    assert copies == rooms, "run `make common`"
+
+
+@pytest.mark.parametrize("room", sorted(path.stem for path in COMMON.glob("*.py")))
+def test_a_room_can_be_imported_first_and_does_nothing(room):
+    name = "common" if room == "__init__" else f"common.{room}"
+    code = (
+        "import os, sys, warnings; before = dict(os.environ), list(sys.path)\n"
+        f"import {name}\n"
+        "assert 'tensorflow' not in sys.modules, 'TensorFlow was loaded'\n"
+        "assert (dict(os.environ), list(sys.path)) == before"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT / "GenNet", capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_no_file_stands_twice():
+    contents = [path.read_bytes() for path in SOURCES]
+    assert len(set(contents)) == len(contents)
+
+
+def test_files_and_functions_are_short():
+    for path in SOURCES:
+        text = path.read_text()
+        if path.parent.name != "tests" and path.name != "draw.py":  # pictures drawn by numbers
+            assert len(text.splitlines()) <= 450, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                lines = body[-1].end_lineno - body[0].lineno + 1 if body else 0
+                assert lines <= 60, f"{path}: {node.name} has {lines} lines"
+
+
+@pytest.mark.parametrize("name", ["GenNet", "DesNet"])
+def test_help_comes_without_tensorflow(name):
+    code = (
+        "import sys, main\n"
+        "try:\n    main.main(['--help'])\n"
+        "except SystemExit as end:\n    assert end.code == 0\n"
+        "assert 'tensorflow' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT / name, capture_output=True)
+    assert done.returncode == 0, done.stderr
