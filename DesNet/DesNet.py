@@ -75,7 +75,8 @@ class DesNet(Model):
         self.num_chains = min(len(colours), MAX_CHAINS) if self.convergent else len(colours)
         device = self.settings.device
         self.num_cores = session.num_cores(device) if num_cores is None else num_cores
-        self._network = Network("descriptor", NETWORKS[str(self.settings.network)])
+        layers = NETWORKS[str(self.settings.network)]
+        self._network = Network("descriptor", layers, self.settings.seed)
 
     @classmethod
     def remade(cls, settings: Settings, constants: dict[str, np.ndarray]) -> DesNet:
@@ -184,7 +185,7 @@ class DesNet(Model):
         self._iteration = tf.train.get_or_create_global_step()
         step = tf.cast(self._iteration, tf.int32)
         key = streams.key(self.settings.seed, Stream.SYNTHESIS, step, inputs.group)
-        observed = self._noisy(inputs, key)
+        observed = self._noisy(inputs, step)
         step_size = inputs.noise_factor * tf.gather(self.step_sizes, inputs.index)  # [B]
         starts = inputs.starts - self.mean_colour
         self._log_prob = self.log_prob(starts)
@@ -241,12 +242,12 @@ class DesNet(Model):
         )
         return inputs
 
-    def _noisy(self, inputs: Inputs, key: tf.Tensor) -> tf.Tensor:
+    def _noisy(self, inputs: Inputs, step: tf.Tensor) -> tf.Tensor:
         """The observed images less the mean colour, with noise if the settings ask for it."""
         observed = inputs.observed - self.mean_colour
         if self.settings.data_noise:
-            noise_key = streams.fold_in(key, -1)
-            noise = tf.random.stateless_normal(tf.shape(observed), noise_key)
+            key = streams.key(self.settings.seed, Stream.DATA_NOISE, step)
+            noise = tf.random.stateless_normal(tf.shape(observed), key)
             observed += self.settings.data_noise * inputs.noise_factor * noise
         return observed
 

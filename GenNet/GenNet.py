@@ -70,7 +70,8 @@ class GenNet(Model):
         self.settings = settings.resolved(num_images)
         self.num_images = num_images
         self.visible = visible
-        self._network = Network("generator", partial(top_down, settings=self.settings))
+        layers = partial(top_down, settings=self.settings)
+        self._network = Network("generator", layers, self.settings.seed)
 
     @classmethod
     def remade(cls, settings: Settings, constants: dict[str, np.ndarray]) -> GenNet:

@@ -46,7 +46,6 @@ class Model(ABC):
         """
         config = session.configuration(self.settings.device)
         with tf.Graph().as_default() as graph:
-            tf.set_random_seed(self.settings.seed)
             self._build()
             self.saver = tf.train.Saver(max_to_keep=2, save_relative_paths=True)
             self.session = tf.Session(graph=graph, config=config)

@@ -7,13 +7,18 @@ as N(0, stddev^2), biases as 0 unless said otherwise.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from typing import Any
 
 import numpy as np
 
+from common import streams
 from common.convolutions import convolution, transposed_convolution
 from common.session import tf
+from common.streams import Stream, fold_in
 
 LEAK = 0.2  # slope of the leaky rectifier below 0, that of DCGAN
 
@@ -21,15 +26,17 @@ LEAK = 0.2  # slope of the leaky rectifier below 0, that of DCGAN
 class Network:
     """Layers that make their variables at the first call and share them ever after."""
 
-    def __init__(self, scope: str, layers: Callable[[tf.Tensor], tf.Tensor]) -> None:
+    def __init__(self, scope: str, layers: Callable[[tf.Tensor], tf.Tensor], seed: int) -> None:
         """Describe it.
 
         Args:
             scope: of its variables.
             layers: maps an input to an output by the functions of this module.
+            seed: of the values that its variables start from.
         """
         self._scope = scope
         self._layers = layers
+        self._seed = seed
         self._copies: dict[str, tf.Tensor] = {}  # of the variables, by name
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
@@ -54,8 +61,14 @@ class Network:
     def _inside(self, x: tf.Tensor) -> tf.Tensor:
         return tf.cast(x, tf.bfloat16) if self._copies else x
 
-    def _variable(self, getter: Callable, name: str, *args: object, **options: object) -> tf.Tensor:
-        return self._copies[name] if self._copies else getter(name, *args, **options)
+    def _variable(self, getter: Callable, name: str, *args: Any, **options: Any) -> tf.Tensor:
+        if self._copies:
+            return self._copies[name]
+        if isinstance(options.get("initializer"), _Normal):
+            # By its name, so that no other variable and no order of building changes it.
+            key = fold_in(streams.key(self._seed, Stream.WEIGHTS), zlib.crc32(name.encode()) >> 1)
+            options["initializer"] = partial(options["initializer"], key=key)
+        return getter(name, *args, **options)
 
     def variables(self) -> list[tf.Variable]:
         """Those of the current graph."""
@@ -89,14 +102,22 @@ def leaky_relu(x: tf.Tensor) -> tf.Tensor:
     return rectified(x)
 
 
+class _Normal:
+    """An initializer, N(0, stddev^2), to which the network gives the key of its numbers."""
+
+    def __init__(self, stddev: float) -> None:
+        self._stddev = stddev
+
+    def __call__(self, shape: list[int], dtype: tf.DType, key: tf.Tensor, **_: Any) -> tf.Tensor:
+        return self._stddev * tf.random.stateless_normal(shape, key, dtype=dtype)
+
+
 def _weight(shape: list[int], stddev: float, like: tf.Tensor) -> tf.Variable:
-    initializer = tf.random_normal_initializer(0, stddev)
-    return tf.get_variable("weight", shape, like.dtype, initializer)
+    return tf.get_variable("weight", shape, like.dtype, _Normal(stddev))
 
 
 def _bias(size: int, like: tf.Tensor, stddev: float = 0.0) -> tf.Variable:
-    initializer = tf.random_normal_initializer(0, stddev)
-    return tf.get_variable("bias", [size], like.dtype, initializer)
+    return tf.get_variable("bias", [size], like.dtype, _Normal(stddev))
 
 
 def dense(

@@ -17,7 +17,7 @@ from common.session import tf
 class Stream(enum.IntEnum):
     """Everything that is drawn.  A new stream goes to the end: its number is part of the draws."""
 
-    WEIGHTS = enum.auto()  # of a network, when learning begins
+    WEIGHTS = enum.auto()  # of a network when learning begins, by the name of a variable
     ORDER = enum.auto()  # of the images, by epoch
     LATENTS = enum.auto()  # where the chains of z start
     INFERENCE = enum.auto()  # steps of the chains of z, by iteration
@@ -39,7 +39,10 @@ def fold_in(key: tf.Tensor, number: tf.Tensor | int) -> tf.Tensor:
 
 
 def key(
-    seed: int, stream: Stream, iteration: tf.Tensor | int = 0, rank: tf.Tensor | int = 0
+    seed: int,
+    stream: Stream | tf.Tensor,
+    iteration: tf.Tensor | int = 0,
+    rank: tf.Tensor | int = 0,
 ) -> tf.Tensor:
     """The key of TensorFlow's stateless random operations: int32 [2].
 
@@ -49,28 +52,9 @@ def key(
         iteration: when, int32.
         rank: by whom, int32.
     """
-    if not isinstance(stream, Stream):
-        return tf.stack([seed, -1 - rank])
-    if stream == Stream.LATENTS:
-        return tf.constant([seed, 1])
-    if stream == Stream.INFERENCE:
-        return tf.stack([seed, iteration + 2])
-    if stream == Stream.SYNTHESIS:
-        return fold_in(tf.stack([seed, iteration + 1]), rank)
-    if stream == Stream.DATA_NOISE:
-        return fold_in(fold_in(tf.stack([seed, iteration + 1]), rank), -1)
-    return tf.stack([seed, -1 - rank])
+    return fold_in(fold_in(tf.stack([seed, stream]), iteration), rank)
 
 
 def generator(seed: int, stream: Stream, iteration: int = 0, rank: int = 0) -> np.random.Generator:
     """NumPy's generator of the numbers of a stream; arguments as for `key`."""
-    legacy = {
-        Stream.SAMPLES: [seed, 1],
-        Stream.ORDER: [seed, iteration],
-        Stream.OVERDISPERSION: [seed, 2],
-        Stream.PARTICLES: [seed, 0, 2],
-        Stream.OCCLUSION: [seed, 0, 1],
-        Stream.REFERENCE: [seed, 2],
-        Stream.FLOOR: 0,
-    }
-    return np.random.default_rng(legacy[stream])
+    return np.random.default_rng([seed, stream, iteration, rank])
