@@ -193,8 +193,8 @@ def make_parser(
 ) -> flags.Parser:
     """The flags of a model, each with its default and unit; see `flags.add_settings`."""
     parser = flags.Parser(prog, description)
-    flags.add_settings(parser, settings_class, only_said)
-    parser.add_argument(
+    groups = flags.add_settings(parser, settings_class, only_said)
+    groups[flags.RUN].add_argument(
         "--resume", action="store_true", help="go on with the run in OUTPUT_DIR/CATEGORY"
     )
     return parser

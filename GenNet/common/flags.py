@@ -290,7 +290,9 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (--help lists every flag)\n")
 
 
-def add_settings(parser: Parser, settings_class: type[Settings], only_said: bool = False) -> None:
+def add_settings(
+    parser: Parser, settings_class: type[Settings], only_said: bool = False
+) -> dict[str, Any]:
     """Add a flag for every field; a model's own come before those that all models have.
 
     Args:
@@ -298,6 +300,9 @@ def add_settings(parser: Parser, settings_class: type[Settings], only_said: bool
         settings_class: of the model.
         only_said: whether flags that a command line does not mention are left out of what the
             parser returns, instead of having their defaults.
+
+    Returns:
+        The groups of the flags, by title.
     """
     shared = {field.name for field in dataclasses.fields(Settings)}
     fields = sorted(
@@ -322,6 +327,7 @@ def add_settings(parser: Parser, settings_class: type[Settings], only_said: bool
             help=field.metadata["help"],
             **options,
         )
+    return groups
 
 
 def read_settings(args: argparse.Namespace, settings_class: type[AnySettings]) -> AnySettings:

@@ -1,0 +1,84 @@
+"""Settings: said once, checked in the same way wherever they come from."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from common import flags
+from common.flags import SettingsError
+from descriptor_settings import LEARNING
+from descriptor_settings import Settings as DescriptorSettings
+from generator_settings import Settings as GeneratorSettings
+
+BOTH = pytest.mark.parametrize("settings_class", [GeneratorSettings, DescriptorSettings])
+
+
+@BOTH
+def test_every_setting_has_a_flag_with_help_and_a_default_of_its_kind(settings_class):
+    settings = settings_class()  # checks its defaults
+    parser = flags.Parser("prog", "What it does.")
+    flags.add_settings(parser, settings_class)
+    assert flags.read_settings(parser.parse_args([]), settings_class) == settings
+    for field in dataclasses.fields(settings_class):
+        assert len(field.metadata["help"]) > 5
+        if field.default is None:  # what is chosen later is said in words
+            assert "default" in field.metadata["help"] or field.name in ("holdout", "occlude")
+
+
+@BOTH
+def test_config_json_gives_the_settings_back(settings_class):
+    settings = settings_class(seed=7, data_path=Path("/a b"), precision="float32").resolved(3)
+    stored = json.loads(json.dumps(settings.config(), default=str))
+    assert flags.from_config(settings_class, stored) == settings
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"image_size": 17}, "multiple of"),
+        ({"image_size": "64"}, "image_size"),
+        ({"seed": -1}, "from 0 to"),
+        ({"seed": True}, "seed"),
+        ({"seed": None}, "seed"),
+        ({"delta": float("nan")}, "step_size"),
+        ({"sampler": "nuts"}, "one of"),
+        ({"category": "../x"}, "name of a folder"),
+        ({"device": "tpu"}, "auto, cpu, gpu or gpu:N"),
+    ],
+    ids=lambda value: str(next(iter(value.items()))) if isinstance(value, dict) else "",
+)
+def test_stored_settings_are_checked_as_flags_are(settings_class, change, says):
+    stored = json.loads(json.dumps(settings_class().resolved(3).config(), default=str))
+    with pytest.raises(SettingsError, match=says):
+        flags.from_config(settings_class, stored | change)
+    for flag in change:
+        del stored[flag]
+        with pytest.raises(SettingsError, match=f"--{flag} is missing"):
+            flags.from_config(settings_class, stored)
+
+
+@BOTH
+def test_resolving_leaves_nothing_open_and_changes_nothing_again(settings_class):
+    resolved = settings_class().resolved(3)
+    assert resolved.resolved(3) == resolved
+    assert resolved.batch_size == 3
+    left = {f.name for f in dataclasses.fields(resolved) if getattr(resolved, f.name) is None}
+    assert left <= {"holdout", "occlude"}
+    with pytest.raises(SettingsError, match="more than the 3 images"):
+        settings_class(batch_size=4).resolved(3)
+
+
+def test_what_is_said_is_not_resolved_otherwise():
+    for learning, chosen in LEARNING.items():
+        resolved = DescriptorSettings(learning=learning).resolved(3)
+        assert {name: getattr(resolved, name) for name in chosen} == chosen
+    resolved = DescriptorSettings(sampler="mala", step_size=0.7, weight_decay=0.0).resolved(3)
+    assert (resolved.learning, resolved.step_size, resolved.precision) == (
+        *("convergent", 0.7, "float32"),
+    )
+    assert resolved.weight_decay == 0.0
+    assert GeneratorSettings(occlude="20px").resolved(3).smooth
+    assert not GeneratorSettings(occlude="20px", smooth=False).resolved(3).smooth

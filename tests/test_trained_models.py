@@ -1,0 +1,241 @@
+"""What is done with a trained model: load, sample, synthesize, reconstruct and export it."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT, command, fails, flags, load_file, results
+from PIL import Image
+
+import DesNet
+import GenNet
+from common.run import RunError
+
+VARIANTS = {
+    "float32": ["--precision=float32"],
+    "auto": [],  # bfloat16, where the processor multiplies it
+    "convergent": ["--learning=convergent"],
+}
+LOAD = {"GenNet": GenNet.load, "DesNet": DesNet.load}
+
+
+@pytest.fixture(scope="module")
+def runs(mains, tmp_path_factory):
+    """A run of each model by variant: folder."""
+    root = tmp_path_factory.mktemp("runs")
+    rng = np.random.default_rng(0)
+    (root / "data" / "cats").mkdir(parents=True)
+    for i in range(3):
+        pixels = rng.integers(0, 256, (16, 16, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(root / "data" / "cats" / f"{i}.png")
+    folders = {}
+    for name, variant in (
+        *(("GenNet", "float32"), ("GenNet", "auto")),
+        *(("DesNet", "float32"), ("DesNet", "auto"), ("DesNet", "convergent")),
+    ):
+        output = root / f"{name} {variant}"
+        more = [*VARIANTS[variant], "--seed=3"]
+        mains[name].main(flags(name, root / "data", output, *more))
+        folders[name, variant] = output / "cats"
+    return folders
+
+
+@pytest.fixture(scope="module")
+def tools():
+    return {
+        "GenNet": load_file(ROOT / "GenNet" / "sample.py"),
+        "DesNet": load_file(ROOT / "DesNet" / "synthesize.py"),
+    }
+
+
+@pytest.mark.parametrize("variant", ["float32", "auto"])
+def test_a_generator_that_is_loaded_gives_the_bits_of_its_run(runs, variant):
+    model, arrays = GenNet.load(runs["GenNet", variant]), results(runs["GenNet", variant])
+    np.testing.assert_array_equal(model.reconstruct(), arrays["reconstructions"])
+    np.testing.assert_array_equal(model.sample(64), arrays["samples"])
+    np.testing.assert_array_equal(model.interpolate(), arrays["interpolation"])
+    np.testing.assert_array_equal(model.latents(), arrays["z"])
+    assert model.settings.seed == 3
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_descriptor_that_is_loaded_gives_the_bits_of_its_run(runs, variant):
+    model, arrays = DesNet.load(str(runs["DesNet", variant])), results(runs["DesNet", variant])
+    np.testing.assert_array_equal(model.mean_images(), arrays["starts"])
+    np.testing.assert_array_equal(model.synthesize(), arrays["synthesized"])
+    assert model.convergent == (variant == "convergent")
+
+
+def test_a_model_that_is_loaded_goes_on_learning_as_its_run_would(runs):
+    for name, start in (("GenNet", GenNet.load), ("DesNet", DesNet.load)):
+        one, other = (start(runs[name, "float32"]) for _ in range(2))
+        images = results(runs[name, "float32"])["images"]
+        first, second = (list(model.train(images, 6)) for model in (one, other))
+        assert [record["iteration"] for record in first] == [5, 6]
+        assert first == second
+
+
+def show(tool, folder, *arguments):
+    tool.main([str(folder), *map(str, arguments)])
+
+
+def test_sampling_commands_write_what_the_run_holds(runs, tools, tmp_path):
+    folder, arrays = runs["GenNet", "auto"], results(runs["GenNet", "auto"])
+    show(tools["GenNet"], folder, "--count", 64, "--to", tmp_path / "new" / "a.npz")
+    written = np.load(tmp_path / "new" / "a.npz")
+    np.testing.assert_array_equal(written["images"], arrays["samples"])
+    z = ",".join(str(float(x)) for x in arrays["z"][1].astype(np.float64))
+    show(tools["GenNet"], folder, f"--z={z}", "--to", tmp_path / "b.png")
+    single = np.asarray(Image.open(tmp_path / "b.png"), float)  # one image: pixel by pixel
+    assert np.abs(single - np.clip(arrays["reconstructions"][1], 0, 255)).max() <= 0.51
+    way = ["--between", "0.png", "2.png"]
+    show(tools["GenNet"], folder, *way, "--steps", 5, "--to", tmp_path / "c")
+    steps = [np.asarray(Image.open(path), float) for path in sorted((tmp_path / "c").iterdir())]
+    assert [path.name for path in sorted((tmp_path / "c").iterdir())][-1] == "0005.png"
+    for step, end in ((steps[0], 0), (steps[-1], 2)):
+        expected = np.clip(arrays["reconstructions"][end], 0, 255)
+        assert np.abs(step - expected).max() <= 0.51
+    show(tools["GenNet"], folder, *way, "--to", tmp_path / "d.gif")
+    assert Image.open(tmp_path / "d.gif").n_frames == 8
+    show(tools["GenNet"], folder)
+    assert Image.open(folder / "sample.png").size == (8 * 34 - 2, 8 * 34 - 2)
+
+
+def test_pictures_are_reconstructed_by_inference(runs, tools, tmp_path):
+    picture = runs["GenNet", "auto"].parents[1] / "data" / "cats" / "0.png"
+    to = tmp_path / "r.npz"
+    show(tools["GenNet"], runs["GenNet", "auto"], "--reconstruct", picture, "--to", to)
+    written = np.load(to)
+    np.testing.assert_array_equal(written["pictures"][0], np.asarray(Image.open(picture)))
+    assert written["images"].shape == (1, 16, 16, 3)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_synthesis_commands_write_what_the_run_holds(runs, tools, tmp_path, variant):
+    folder, arrays = runs["DesNet", variant], results(runs["DesNet", variant])
+    show(tools["DesNet"], folder, "--to", tmp_path / "a.npz")
+    written = np.load(tmp_path / "a.npz")
+    np.testing.assert_array_equal(written["images"], arrays["synthesized"])
+    np.testing.assert_array_equal(written["starts"], arrays["starts"])
+    colours = ["--colour", "#ff8800", "white", "--count", 2]
+    show(tools["DesNet"], folder, *colours, "--steps", 5, "--to", tmp_path / "b.npz")
+    written = np.load(tmp_path / "b.npz")
+    np.testing.assert_array_equal(written["starts"][:2, 0, 0], [[255, 136, 0]] * 2)
+    assert written["images"].shape == (4, 16, 16, 3)
+    assert (written["images"][0] != written["images"][1]).any()  # chains of their own
+    picture = tmp_path / "p.png"
+    Image.fromarray(np.full((16, 16, 3), 90, np.uint8)).save(picture)
+    show(tools["DesNet"], folder, "--from", picture, "--steps", 30, "--to", tmp_path / "c.gif")
+    assert Image.open(tmp_path / "c.gif").n_frames > 5
+
+
+def test_a_saved_model_is_used_with_tensorflow_alone(runs, tools, tmp_path):
+    for name in LOAD:
+        show(tools[name], runs[name, "float32"], "--export", tmp_path / name)
+        np.savez(tmp_path / f"{name}.npz", **results(runs[name, "float32"]))
+    code = """
+import numpy as np, tensorflow as tf
+generate = tf.saved_model.load("GenNet").signatures["generate"]
+arrays = np.load("GenNet.npz")
+images = generate(z=tf.constant(arrays["z"]))["images"]
+np.testing.assert_allclose(images, arrays["reconstructions"], atol=1e-2)
+functions = tf.saved_model.load("DesNet").signatures
+arrays = np.load("DesNet.npz")
+images = functions["synthesize"](starts=tf.constant(arrays["starts"]))["images"]
+np.testing.assert_allclose(images, arrays["synthesized"], atol=0.1)
+assert functions["energy"](images=images)["energy"].shape == [3]
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads((tmp_path / "GenNet" / "signatures.json").read_text())
+    assert told["generate"]["images"] == "float32 [n, 16, 16, 3], RGB in [0, 255]"
+    assert "nats" in (tmp_path / "DesNet" / "signatures.json").read_text()
+
+
+def damage(folder, name):
+    """Damage a file of a run, or make it one of another version."""
+    if name == "format":
+        manifest = json.loads((folder / "manifest.json").read_text())
+        (folder / "manifest.json").write_text(json.dumps({**manifest, "format": 99}))
+    elif name == "range":
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, "image_size": 17}))
+    elif name == "manifest":
+        (folder / "manifest.json").unlink()
+    elif name == "checkpoint":
+        for path in (folder / "checkpoints").glob("*.data*"):
+            path.write_bytes(b"damaged")
+    else:
+        (folder / name).write_bytes(b"\\x00damaged")
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("format", "format 99"),
+        ("manifest", "make it again"),
+        ("range", "multiple of"),
+        ("config.json", "config.json"),
+        ("constants.npz", "constants.npz"),
+        ("checkpoint", "damaged or of another shape"),
+    ],
+)
+def test_a_damaged_run_is_told_in_a_sentence(runs, tools, tmp_path, capsys, name, says):
+    for model in LOAD:
+        folder = shutil.copytree(runs[model, "float32"], tmp_path / model / name)
+        damage(folder, name)
+        assert says in fails(capsys, tools[model].main, [str(folder)])
+        with pytest.raises(RunError, match=says):
+            LOAD[model](folder)
+
+
+def test_a_run_of_the_other_model_is_told(runs, tools, capsys):
+    for model, other in (("GenNet", "DesNet"), ("DesNet", "GenNet")):
+        sentence = fails(capsys, tools[model].main, [str(runs[other, "float32"])])
+        assert f"is of {other}, not {model}" in sentence
+
+
+@pytest.mark.parametrize(
+    ("model", "arguments", "says"),
+    [
+        ("GenNet", ["--z=1,2,3"], "is 2 numbers"),
+        ("GenNet", ["--z=1,nan"], "is 2 numbers"),
+        ("GenNet", ["--z=a,b"], "is 2 numbers"),
+        ("GenNet", ["--between", "0.png", "9.png"], "there are 0.png, 1.png, 2.png"),
+        ("GenNet", ["--reconstruct", "{tmp}/no.png"], "no.png"),
+        ("GenNet", ["--count=0"], "from 1 to"),
+        ("GenNet", ["--count=1", "--z=0,0"], "not allowed with"),
+        ("GenNet", ["--to={tmp}/a.tiff"], "its ending is to be"),
+        ("GenNet", ["--to={tmp}/file/a.png"], "cannot write"),
+        ("GenNet", ["--export={tmp}"], "is there already"),
+        ("DesNet", ["--colour=nocolour"], "nocolour"),
+        ("DesNet", ["--from", "{tmp}/no.png"], "no.png"),
+        ("DesNet", ["--steps=0"], "from 1 to"),
+        ("DesNet", ["--export={tmp}/file/b"], "cannot write"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_mistakes_get_one_sentence(runs, tools, tmp_path, capsys, model, arguments, says):
+    (tmp_path / "file").write_text("not a folder")
+    given = [argument.format(tmp=tmp_path) for argument in arguments]
+    assert says in fails(capsys, tools[model].main, [str(runs[model, "float32"]), *given])
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_there_is_no_run(tools, tmp_path, capsys):
+    for tool in tools.values():
+        assert "there is no run" in fails(capsys, tool.main, [str(tmp_path)])
+
+
+def test_commands_are_quiet_from_any_directory(runs, tmp_path):
+    done = command(
+        ROOT / "GenNet" / "sample.py", str(runs["GenNet", "auto"]), "--to=a.png", cwd=tmp_path
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "64 images in a.png\n"
+    assert (tmp_path / "a.png").is_file()
