@@ -23,6 +23,8 @@ from GenNet import GenNet  # noqa: E402
 
 SIDE = 16
 IMAGES = np.random.default_rng(0).uniform(0, 255, (3, SIDE, SIDE, 3)).astype(np.float32)
+UNIT = IMAGES.astype(np.float64) / 127.5 - 1  # as the generator sees them
+CENTRED = IMAGES.astype(np.float64) - 127.5  # and the descriptor, about a mean of grey
 COLOURS = datasets.mean_colours(IMAGES)
 FLAT = datasets.flat_images(COLOURS, SIDE)
 
