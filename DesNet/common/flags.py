@@ -260,7 +260,7 @@ def from_config(settings_class: type[AnySettings], config: Any) -> AnySettings:
     for field in dataclasses.fields(settings_class):
         flag = flag_of(field)
         if flag not in config:
-            raise SettingsError(f"--{flag} is missing")
+            raise SettingsError(f"--{flag} is missing, as in runs of other versions")
         value = config[flag]
         if field.metadata["kind"] is path and isinstance(value, str):
             value = Path(value)

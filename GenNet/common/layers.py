@@ -65,9 +65,7 @@ class Network:
         if self._copies:
             return self._copies[name]
         if isinstance(options.get("initializer"), _Normal):
-            # By its name, so that no other variable and no order of building changes it.
-            key = fold_in(streams.key(self._seed, Stream.WEIGHTS), zlib.crc32(name.encode()) >> 1)
-            options["initializer"] = partial(options["initializer"], key=key)
+            options["initializer"] = partial(options["initializer"], name=name, seed=self._seed)
         return getter(name, *args, **options)
 
     def variables(self) -> list[tf.Variable]:
@@ -103,12 +101,16 @@ def leaky_relu(x: tf.Tensor) -> tf.Tensor:
 
 
 class _Normal:
-    """An initializer, N(0, stddev^2), to which the network gives the key of its numbers."""
+    """An initializer, N(0, stddev^2), to which the network gives the name and the seed."""
 
     def __init__(self, stddev: float) -> None:
         self._stddev = stddev
 
-    def __call__(self, shape: list[int], dtype: tf.DType, key: tf.Tensor, **_: Any) -> tf.Tensor:
+    def __call__(
+        self, shape: list[int], dtype: tf.DType, name: str, seed: int, **_: Any
+    ) -> tf.Tensor:
+        # By its name, so that no other variable and no order of building changes it.
+        key = fold_in(streams.key(seed, Stream.WEIGHTS), zlib.crc32(name.encode()) >> 1)
         return self._stddev * tf.random.stateless_normal(shape, key, dtype=dtype)
 
 
