@@ -15,12 +15,14 @@ from tqdm import tqdm
 import descriptor_pictures as pictures
 import long_run
 import moments
-from common import command, datasets, quality, samplers
+from common import command, datasets, naturalness, quality, samplers
 from common.command import Chart, Results
 from common.datasets import Dataset
 from common.model import Record
 from common.run import Run, png
 from DesNet import DesNet, Settings
+
+MANY_GHOSTS = 0.2  # share of synthesized images that are mixtures, from which on it is said
 
 SECTIONS: list[dict[str, Any]] = [  # of the report, see report_page/sections.py
     {
@@ -139,6 +141,7 @@ class Experiment(command.Experiment):
         synthesized = model.synthesize(len(images))
         match = quality.assigned_quality(synthesized, images)
         matched = moments.compare(model, images, synthesized)
+        natural = naturalness.measure(synthesized, images)
         shown = {
             "synthesis.png": png(pictures.synthesis_panel(images, starts, synthesized)),
             **pictures.chain_pictures(model),
@@ -149,6 +152,7 @@ class Experiment(command.Experiment):
             "psnr_worst": float(match["psnr"].min()),
             "ssim": float(match["ssim"].mean()),
             "out_of_range": quality.out_of_range(synthesized),
+            "ghost_tiles": natural["ghost_tiles"],
         }
         if len(images) > 1:
             spread = quality.distance(images)
@@ -157,6 +161,7 @@ class Experiment(command.Experiment):
         assigned = [names[i] for i in match["assigned"]]
         numbers = {
             **headline,
+            **natural,
             "psnr_baseline": float(quality.psnr_and_ssim(starts, images)[0].mean()),
             "assigned_to": dict(zip(names, assigned, strict=True)),
             "psnr_by_image": dict(zip(names, match["psnr"].tolist(), strict=True)),
@@ -170,7 +175,14 @@ class Experiment(command.Experiment):
         return Results(shown, arrays, numbers, headline, SECTIONS, "the flat colours")
 
     def finish(self, run: Run) -> None:
-        """Run chains on for as long as --long_run asks; write long_run.png and long_run.json."""
+        """Say if the images are mixtures; run chains on for as long as --long_run asks."""
+        count = len(self.evaluated)
+        ghosts = round(run.metrics["ghost_tiles"] * count)
+        if count <= naturalness.FEW and ghosts > MANY_GHOSTS * count:
+            print(
+                f"{ghosts} of {count} synthesized images are mixtures of training images: try more"
+                " --num_epochs, or --sampler mala, whose chains stay with one."
+            )
         num_steps = self.model.settings.long_run
         if not num_steps:
             return

@@ -13,7 +13,7 @@ def convergence(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Returns:
         R-hat [n] and the effective number of draws of all C chains [n], each that of the worst
-        dimension; not finite where chains never moved.
+        dimension; NaN where a chain stood still, of which neither can be told.
     """
     # Imported here, for it takes as long as a fifth of all else, before anything is learned.
     from arviz_stats.base import array_stats
@@ -21,7 +21,13 @@ def convergence(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     with np.errstate(divide="ignore", invalid="ignore"):
         r_hat = array_stats.rhat(z, chain_axis=1, draw_axis=2)  # [n, d]
         size = array_stats.ess(z, chain_axis=1, draw_axis=2)
-    return r_hat.max(1), size.min(1)
+    still = stood_still(z)
+    return np.where(still, np.nan, r_hat.max(1)), np.where(still, np.nan, size.min(1))
+
+
+def stood_still(z: np.ndarray) -> np.ndarray:
+    """Whether, for each law, a chain of z [n, C, draws, d] never moved: bool [n]."""
+    return (z == z[:, :, :1]).all((2, 3)).any(1)
 
 
 def total_variation(p: np.ndarray, q: np.ndarray) -> float:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 import diagnostics
 import generator_pictures as pictures
 import heldout
-from common import command, quality, samplers
+from common import command, naturalness, quality, samplers
 from common.command import Chart, Results
 from common.datasets import Dataset
 from common.model import Record
@@ -153,12 +153,14 @@ class Experiment(command.Experiment):
         }
         psnr, ssim = quality.psnr_and_ssim(arrays["reconstructions"], images)
         mean = np.broadcast_to(images.mean(0, keepdims=True), images.shape)
+        plane = naturalness.measure(arrays["interpolation"], images)
         restored = self.restore_unseen()
         errors = {name: heldout.errors(part) for name, part in restored.items()}
         headline = {
             "psnr": float(psnr.mean()),
             "psnr_worst": float(psnr.min()),
             "ssim": float(ssim.mean()),
+            **{name: plane[name] for name in ("natural_tiles", "ghost_tiles")},
         }
         numbers = {
             **headline,
@@ -168,6 +170,7 @@ class Experiment(command.Experiment):
             "z_mean": arrays["z"].mean(0).tolist(),
             "z_std": arrays["z"].std(0).tolist(),
             **self.posterior_chains(len(run.history)),
+            **plane,
             **errors,
         }
         for name, means in errors.items():
@@ -188,8 +191,8 @@ class Experiment(command.Experiment):
         Returns:
             r_hat, the worst of the images; effective_sample_size, the least; both by image; the
             mean effective draws per pass through the network, forward or backward; and the
-            acceptance_rate of the chains.  None stands for what is no finite number: chains that
-            never moved.
+            acceptance_rate of the chains.  None stands for what cannot be told: of chains that
+            stood still, whose images are in stood_still.
         """
         model = self.model
         images, names = self.evaluated.images[:DIAGNOSED], self.evaluated.names[:DIAGNOSED]
@@ -202,7 +205,7 @@ class Experiment(command.Experiment):
         r_hat, size = diagnostics.convergence(draws.z)
         number = diagnostics.number
         return {
-            "r_hat": number(r_hat.max()),
+            "r_hat": number(r_hat.max()),  # NaN, so none, if any stood still
             "r_hat_by_image": dict(zip(names, map(number, r_hat), strict=True)),
             "effective_sample_size": number(size.min()),
             "effective_sample_size_by_image": dict(zip(names, map(number, size), strict=True)),
@@ -210,7 +213,21 @@ class Experiment(command.Experiment):
                 size.mean() / (CHAINS * num_draws * passes_per_draw(model))
             ),
             "acceptance_rate": number(draws.acceptance_rate.mean()),
+            "stood_still": [
+                name
+                for name, still in zip(names, diagnostics.stood_still(draws.z), strict=True)
+                if still
+            ],
         }
+
+    def finish(self, run: Run) -> None:
+        """Say on the console what the figures are not to be believed without."""
+        still = run.metrics["stood_still"]
+        if still:
+            print(
+                f"Chains stood still for {', '.join(still)}: their R-hat cannot be told; a smaller"
+                " --delta, or --sampler mala, which adapts it, lets them move."
+            )
 
     # What learning did not see
 

@@ -226,6 +226,15 @@ def test_posterior_fails_in_one_sentence(run_copy, command_line, capsys):
     assert not (run_copy / "cats" / "posterior.json").exists()
 
 
+def test_a_chain_that_stood_still_has_no_r_hat():
+    z = RNG.normal(size=(3, 4, 50, 2))
+    z[1, 2] = z[1, 2, :1]  # one chain of the second law
+    r_hat, size = diagnostics.convergence(z)
+    np.testing.assert_array_equal(diagnostics.stood_still(z), [False, True, False])
+    np.testing.assert_array_equal(np.isnan(r_hat), [False, True, False])
+    np.testing.assert_array_equal(np.isnan(size), [False, True, False])
+
+
 def test_a_run_measures_its_own_chains(learned):
     metrics = json.loads((learned / "cats" / "metrics.json").read_text())
     assert set(metrics["r_hat_by_image"]) == {"0.png", "1.png"}

@@ -226,6 +226,7 @@ class Run(Folder):
 
     Attributes:
         history: a Record for each iteration so far.
+        metrics: the figures of metrics.json, when they are written.
     """
 
     def __init__(
@@ -251,6 +252,7 @@ class Run(Folder):
         """
         super().__init__(model.settings.folder)
         self.history: list[Record] = []
+        self.metrics: dict[str, Any] = {}
         self._model = model
         self._manifest = {"format": FORMAT, "model": name, "images": images}
         self._started = time.monotonic()
@@ -354,21 +356,20 @@ class Run(Folder):
 
     def save_metrics(self, metrics: dict[str, Any]) -> None:
         """Write metrics.json: the given figures, the seed, the time taken and the versions."""
-        self.save_json(
-            "metrics.json",
-            {
-                **metrics,
-                "iterations": len(self.history),
-                "seed": self._model.settings.seed,
-                "seconds": round(self.seconds, 1),
-                "versions": {
-                    "python": platform.python_version(),
-                    "tensorflow": tf.version.VERSION,
-                    "numpy": np.__version__,
-                    "pillow": PIL.__version__,
-                },
-            },
-        )
+        versions = {
+            "python": platform.python_version(),
+            "tensorflow": tf.version.VERSION,
+            "numpy": np.__version__,
+            "pillow": PIL.__version__,
+        }
+        self.metrics = {
+            **metrics,
+            "iterations": len(self.history),
+            "seed": self._model.settings.seed,
+            "seconds": round(self.seconds, 1),
+            "versions": versions,
+        }
+        self.save_json("metrics.json", self.metrics)
 
     def tell(self, **told: Any) -> None:
         """Say more in manifest.json."""

@@ -31,6 +31,7 @@ class Stream(enum.IntEnum):
     PARTICLE_STEPS = enum.auto()  # their steps, by level of the noise
     REFERENCE = enum.auto()  # noise that chains start from after learning
     FLOOR = enum.auto()  # independent draws, which chains are measured against
+    SLICES = enum.auto()  # directions that patches of images are compared along
 
 
 def fold_in(key: tf.Tensor, number: tf.Tensor | int) -> tf.Tensor:
