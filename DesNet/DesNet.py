@@ -75,7 +75,8 @@ class DesNet(Model):
         self.num_chains = min(len(colours), MAX_CHAINS) if self.convergent else len(colours)
         device = self.settings.device
         self.num_cores = session.num_cores(device) if num_cores is None else num_cores
-        layers = NETWORKS[str(self.settings.network)]
+        network = NETWORKS[str(self.settings.network)]
+        layers = partial(network, step_size=self.settings.step_size or 0.3)
         self._network = Network("descriptor", layers, self.settings.seed)
 
     @classmethod
@@ -185,7 +186,7 @@ class DesNet(Model):
         self._iteration = tf.train.get_or_create_global_step()
         step = tf.cast(self._iteration, tf.int32)
         key = streams.key(self.settings.seed, Stream.SYNTHESIS, step, inputs.group)
-        observed = self._noisy(inputs, step)
+        observed = self._observed(inputs, step)
         step_size = inputs.noise_factor * tf.gather(self.step_sizes, inputs.index)  # [B]
         starts = inputs.starts - self.mean_colour
         self._log_prob = self.log_prob(starts)
@@ -231,6 +232,7 @@ class DesNet(Model):
             starts,
             learning_rate=tf.placeholder(tf.float32, [], "learning_rate"),
             noise_factor=tf.placeholder_with_default(1.0, [], "noise_factor"),
+            contrast=tf.placeholder_with_default(1.0, [], "contrast"),
             adjust=tf.placeholder_with_default(True, [], "adjust"),
             group=tf.placeholder_with_default(0, [], "group"),
             first_step=tf.placeholder_with_default(0, [], "first_step"),
@@ -242,9 +244,12 @@ class DesNet(Model):
         )
         return inputs
 
-    def _noisy(self, inputs: Inputs, step: tf.Tensor) -> tf.Tensor:
-        """The observed images less the mean colour, with noise if the settings ask for it."""
+    def _observed(self, inputs: Inputs, step: tf.Tensor) -> tf.Tensor:
+        """The observed images less the mean colour, as the iteration sees them."""
         observed = inputs.observed - self.mean_colour
+        if self.settings.contrast_start != 1:
+            flat = tf.reduce_mean(observed, [1, 2], keepdims=True)  # [B, 1, 1, 3]
+            observed = flat + inputs.contrast * (observed - flat)
         if self.settings.data_noise:
             key = streams.key(self.settings.seed, Stream.DATA_NOISE, step)
             noise = tf.random.stateless_normal(tf.shape(observed), key)
@@ -310,6 +315,7 @@ class DesNet(Model):
                 self.inputs.observed: batch,
                 self.inputs.learning_rate: settings.rate(iteration, total),
                 self.inputs.noise_factor: settings.noise_factor(iteration / total),
+                self.inputs.contrast: settings.contrast(iteration / total),
             }
             if self.convergent:
                 feed[self.inputs.index] = datasets.batch_indices(

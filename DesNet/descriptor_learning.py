@@ -26,6 +26,7 @@ class Inputs(NamedTuple):
     starts: tf.Tensor  # [B, S, S, 3] in [0, 255]; of chains that never end, where they stand
     learning_rate: tf.Tensor
     noise_factor: tf.Tensor  # of the noise on observed images, and of the steps
+    contrast: tf.Tensor  # of observed images
     adjust: tf.Tensor  # whether MALA and HMC put their proposals to the test
     group: tf.Tensor  # of chains, where more are run than fit together
     first_step: tf.Tensor

@@ -10,15 +10,20 @@ from common import flags, session
 from common.flags import SettingsError, choice, number, setting, whole
 from descriptor_network import NETWORKS
 
-BATCH = 7  # images of the assignment
+# Images in an iteration at most.  Short runs compete for images: all are to be there at once.
+BATCH = {"short_run": 16, "convergent": 7}
+SECONDS = 0.01  # that an image takes in an iteration, see README, How fast it is
+GROWING = 0.4  # share of the run, at its start, in which the contrast of the images grows
 ANNEALED = 0.6  # share of the run, at its start, in which the noise on the images shrinks
 WARM_UP_STEPS = 10  # iterations in which the learning rate rises: the first gradients overshoot
 
 # Steps of a chain in an iteration: every sampler evaluates the network 30 times.
 SAMPLERS = {"langevin": 30, "mala": 30, "hmc": 6}
 
-# The settings of the two ways to learn.  A short run drifts: its steps are small and its slopes
-# steep.  A density has to be explored: large steps; noise of twice their size on the observed
+# The settings of the two ways to learn.  A short run drifts, along steep slopes.  Its images begin
+# near the flat colours that chains start from, so that every one draws the chain beside it along,
+# and no two chains seek the same.  Noise of twice the size of the steps widens their modes.  A
+# density has to be explored: large steps; noise of twice their size on the observed
 # images (Nijkamp et al.), which gives every mode a width that the steps resolve; and a smooth
 # energy, for at the kinks of rectifiers a Metropolis-Hastings test turns down all but tiny steps.
 # The noise and the steps start eight times as large: at first there is one wide mode, which chains
@@ -27,9 +32,10 @@ LEARNING: dict[str, dict[str, Any]] = {
     "short_run": {
         "num_epochs": 600,
         "network": "strided",
-        "step_size": 0.3,  # of the assignment
-        "data_noise": 0.0,
-        "data_noise_start": 0.0,
+        "step_size": 1.0,
+        "data_noise": 2.0,
+        "data_noise_start": 2.0,
+        "contrast_start": 0.2,
         "learning_rate": 0.04,
         "beta2": 0.999,
         "mode_penalty": 1.0,
@@ -41,11 +47,23 @@ LEARNING: dict[str, dict[str, Any]] = {
         "step_size": 2.0,
         "data_noise": 4.0,
         "data_noise_start": 32.0,
+        "contrast_start": 1.0,
         "learning_rate": 0.003,
         "beta2": 0.9,  # gradients grow by orders of magnitude: a longer memory overshoots
         "mode_penalty": 0.0,
         "weight_decay": 0.0,
     },
+}
+
+# With its network, short runs are those of the assignment.
+ASSIGNMENT: dict[str, Any] = {
+    "step_size": 0.3,
+    "data_noise": 0.0,
+    "data_noise_start": 0.0,
+    "contrast_start": 1.0,
+    "learning_rate": 0.01,
+    "mode_penalty": 0.0,
+    "weight_decay": 0.0,
 }
 
 
@@ -118,7 +136,7 @@ class Settings(flags.Settings):
         group="learning",
     )
     num_epochs: int | None = flags.num_epochs(_by_learning("num_epochs"))
-    batch_size: int | None = flags.batch_size(BATCH)
+    batch_size: int | None = flags.batch_size(", ".join(f"{v} for {k}" for k, v in BATCH.items()))
     learning_rate: float | None = setting(
         None, number(1e-9, 10), "of Adam" + _default("learning_rate"), group="learning"
     )
@@ -164,6 +182,13 @@ class Settings(flags.Settings):
         " size with it" + _default("data_noise_start"),
         group="learning",
     )
+    contrast_start: float | None = setting(
+        None,
+        number(0, 1),
+        "contrast of the training images at the first iteration, as a share of their own"
+        + _default("contrast_start"),
+        group="learning",
+    )
     category: str = flags.category("egret")
     output_dir: Path = flags.output_dir("DesNet")
 
@@ -173,6 +198,11 @@ class Settings(flags.Settings):
             return 1.0
         start = max(self.data_noise_start or 0.0, self.data_noise)
         return (start / self.data_noise) ** max(0.0, 1 - progress / ANNEALED)
+
+    def contrast(self, progress: float) -> float:
+        """That of the observed images when this share of the run is done, at most 1."""
+        start = 1.0 if self.contrast_start is None else self.contrast_start
+        return start + (1 - start) * min(1.0, progress / GROWING)
 
     def rate(self, iteration: int, total: int) -> float:
         """The learning rate of Adam in an iteration, counted from 0."""
@@ -190,10 +220,14 @@ class Settings(flags.Settings):
         # A Metropolis-Hastings test does not let a chain climb thousands of nats in 30 steps: short
         # runs of mala and hmc would stand still.
         learning = self.learning or ("short_run" if self.sampler == "langevin" else "convergent")
+        defaults = dict(LEARNING[learning])
+        if self.network == "assignment" and learning == "short_run":
+            defaults |= ASSIGNMENT
         chosen = {
             name: value if getattr(self, name) is None else getattr(self, name)
-            for name, value in LEARNING[learning].items()
+            for name, value in defaults.items()
         }
+        chosen["num_epochs"] = self.epochs_of(num_images, LEARNING[learning]["num_epochs"], SECONDS)
         if chosen["data_noise"] == 0:
             if self.data_noise_start:
                 raise SettingsError(
@@ -207,7 +241,7 @@ class Settings(flags.Settings):
         return dataclasses.replace(
             self,
             learning=learning,
-            batch_size=self.batch_size_of(num_images, BATCH),
+            batch_size=self.batch_size_of(num_images, BATCH[learning]),
             num_steps=self.num_steps or SAMPLERS[self.sampler],
             precision=session.resolve_precision(self.precision, self.device, objection),
             **chosen,

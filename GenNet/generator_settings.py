@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
 from common import flags, session
@@ -21,6 +22,7 @@ SAMPLERS = {
 
 EPOCHS = 600  # of the assignment
 BATCH = 11  # images of the assignment
+SECONDS = 0.013  # that an image takes in an iteration, see README, How fast it is
 
 
 def _by_sampler(name: str) -> str:
@@ -78,10 +80,10 @@ class Settings(flags.Settings):
         "noise at the first iteration, from where it shrinks to --sigma",
         group="inference",
     )
-    sigma_steps: int = setting(
-        60,
+    sigma_steps: int | None = setting(
+        None,
         whole(0, 10**9),
-        "iterations in which the noise shrinks (0: it is --sigma at once)",
+        "iterations in which the noise shrinks (0: it is --sigma at once; default: a tenth of all)",
         group="inference",
     )
     parameter_expansion: bool = setting(
@@ -124,7 +126,7 @@ class Settings(flags.Settings):
         group="what learning does not see",
     )
     num_epochs: int | None = flags.num_epochs(str(EPOCHS))
-    batch_size: int | None = flags.batch_size(BATCH)
+    batch_size: int | None = flags.batch_size(str(BATCH))
     category: str = flags.category("lion_tiger")
     output_dir: Path = flags.output_dir("GenNet")
 
@@ -146,12 +148,16 @@ class Settings(flags.Settings):
             DeviceError: a device or a precision that is not there.
         """
         sampler = SAMPLERS[self.sampler]
+        epochs = self.epochs_of(num_images, EPOCHS, SECONDS)
+        batch_size = self.batch_size_of(num_images, BATCH)
+        iterations = epochs * math.ceil(num_images / batch_size)
         return dataclasses.replace(
             self,
-            num_epochs=self.num_epochs or EPOCHS,
-            batch_size=self.batch_size_of(num_images, BATCH),
+            num_epochs=epochs,
+            batch_size=batch_size,
             step_size=self.step_size or sampler["step_size"],
             num_steps=self.num_steps or int(sampler["num_steps"]),
+            sigma_steps=iterations // 10 if self.sigma_steps is None else self.sigma_steps,
             smooth=self.occlude is not None if self.smooth is None else self.smooth,
             precision=session.resolve_precision(self.precision, self.device),
         )

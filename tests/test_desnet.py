@@ -177,16 +177,40 @@ def test_convergent_chains_go_on_where_they_stood():
 def test_noise_on_the_observed_images_is_new_at_every_iteration():
     losses = []
     for noise in (0.0, 0.0, 50.0):
-        model = built(desnet(data_noise=noise, step_size=1e-6, learning_rate=1e-9))
+        model = built(
+            desnet(network="assignment", data_noise=noise, step_size=1e-6, learning_rate=1e-9)
+        )
         losses.append([record["loss"] for record in model.train(IMAGES, 4)])
     assert losses[0] == losses[1]
     assert np.std(np.diff(losses[2])) > 10 * np.std(np.diff(losses[0]))
 
 
+def test_the_contrast_of_the_observed_images_grows():
+    # Of an energy that learning does not move: the loss is what the observed images are worth.
+    def losses(**options):
+        options = {"step_size": 1e-6, "learning_rate": 1e-9, "network": "assignment", **options}
+        model = built(desnet(data_noise=0.0, num_epochs=20, **options))
+        return np.array([record["loss"] for record in model.train(IMAGES)])
+
+    flat, grown, whole = (losses(contrast_start=start) for start in (0.0, 0.2, 1.0))
+    np.testing.assert_allclose(grown[8:], whole[8:], rtol=1e-4, atol=1e-4)  # 40 % of the run
+    # At first there is nothing but the flat colours that the chains start from.
+    assert abs(flat[0]) < 0.05 * abs(whole[0])
+    assert abs(flat[0]) < abs(grown[0]) < abs(whole[0])
+
+
+def test_short_runs_of_the_assignments_network_are_the_assignments():
+    settings = desnet(network="assignment").settings
+    assert (settings.learning, settings.step_size, settings.num_steps) == ("short_run", 0.3, 30)
+    assert settings.data_noise == settings.mode_penalty == settings.weight_decay == 0
+    assert settings.contrast_start == 1
+    assert settings.learning_rate == 0.01
+
+
 def test_filter_responses_differ_by_the_learning_gradient():
     model = built(desnet())
     responses = moments.filter_responses(model, IMAGES), moments.filter_responses(model, FLAT)
-    assert list(responses[0]) == ["conv_1", "conv_2", "conv_3", "value"]
+    assert sorted(responses[0]) == ["colours", "conv_1", "conv_2", "conv_3", "value", "whole"]
     # The last layer is linear, f = w . df/dw, and f = log p + ||Y - mean colour||^2 / (2 s^2).
     weight = model.session.run("descriptor/value/weight/Read/ReadVariableOp:0")
     for images, response in zip((IMAGES, FLAT), responses, strict=True):

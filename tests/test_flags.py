@@ -82,3 +82,18 @@ def test_what_is_said_is_not_resolved_otherwise():
     assert resolved.weight_decay == 0.0
     assert GeneratorSettings(occlude="20px").resolved(3).smooth
     assert not GeneratorSettings(occlude="20px", smooth=False).resolved(3).smooth
+
+
+@BOTH
+def test_a_default_run_fits_its_budget(settings_class):
+    few, many = (settings_class().resolved(n) for n in (11, 10_000))
+    assert few.num_epochs == 600
+    assert 1 <= many.num_epochs < 10
+    large = settings_class(image_size=128).resolved(1000)
+    assert large.num_epochs < settings_class().resolved(1000).num_epochs
+    assert settings_class(num_epochs=700).resolved(10_000).num_epochs == 700
+
+
+def test_batches_are_even():
+    sizes = [GeneratorSettings().resolved(n).batch_size for n in (1, 11, 12, 23)]
+    assert sizes == [1, 11, 6, 8]

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 PROJECT = Path(__file__).resolve().parents[2]
+BUDGET = 540.0  # seconds of learning that a default run may take: it ends within ten minutes
 RUN = "data and run"  # the group of the flags that every command line that learns has
 
 AnySettings = TypeVar("AnySettings", bound="Settings")
@@ -163,13 +164,13 @@ def output_dir(model: str) -> Any:
 
 def num_epochs(default: str) -> Any:
     """The field `num_epochs` of a model that chooses as these words say."""
-    help = f"passes over the images (default: {default})"
+    help = f"passes over the images (default: {default}, or fewer of many images: about 10 minutes)"
     return setting(None, whole(1, 10**9), help, group="learning", free=True)
 
 
-def batch_size(default: int) -> Any:
-    """The field `batch_size` of a model that takes so many images, or all if there are fewer."""
-    help = f"images in an iteration (default: {default}, or all)"
+def batch_size(default: str) -> Any:
+    """The field `batch_size` of a model that takes at most so many images."""
+    help = f"images in an iteration (default: all, or even batches of at most {default})"
     return setting(None, whole(1, 10**6), help, group="learning")
 
 
@@ -183,7 +184,7 @@ class Settings:
 
     image_size: int = setting(64, whole(1, 512), "side S, in pixels", group="model")
     num_epochs: int | None = num_epochs("as many as fit")
-    batch_size: int | None = batch_size(1)
+    batch_size: int | None = batch_size("1")
     data_path: Path = setting(
         PROJECT / "data", path, "folder that holds the categories", group=RUN, free=True
     )
@@ -227,14 +228,27 @@ class Settings:
         """The settings by their flags, as config.json holds them."""
         return {flag_of(field): getattr(self, field.name) for field in dataclasses.fields(self)}
 
+    def epochs_of(self, num_images: int, most: int, seconds: float) -> int:
+        """The epochs that were asked for, or else `most`, or as many as fit into BUDGET.
+
+        Args:
+            num_images: in an epoch.
+            most: epochs, where images are few.
+            seconds: that an image of 64 x 64 takes in an iteration, on two cores.
+        """
+        image = seconds * (self.image_size / 64) ** 2
+        return self.num_epochs or max(1, min(most, int(BUDGET / (image * num_images))))
+
     def batch_size_of(self, num_images: int, most: int) -> int:
-        """The batch size that was asked for, or else `most`, or all images if they are fewer.
+        """The batch size that was asked for, or else one of even batches, of at most `most`.
+
+        A last batch of few images would be a step of its own for them.
 
         Raises:
             SettingsError: there are fewer images than were asked for in a batch.
         """
         if self.batch_size is None:
-            return min(most, num_images)
+            return math.ceil(num_images / math.ceil(num_images / most))
         if self.batch_size > num_images:
             raise SettingsError(
                 f"--batch_size {self.batch_size} is more than the {num_images} images there are:"
