@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from conftest import ROOT, load_file
 
-from common import convolutions
+from common import convolutions, layers
 from descriptor_settings import Settings as DescriptorSettings
 from DesNet import DesNet
 from generator_settings import Settings as GeneratorSettings
@@ -27,6 +27,8 @@ def test_the_operations_of_the_networks_are_counted_right(monkeypatch):
     # Our forms of convolutions multiply zeros besides, which are not counted as work.
     monkeypatch.setattr(convolutions, "FEW_CHANNELS", 0)
     monkeypatch.setattr(convolutions, "FEW_PIXELS", 0)
+    # Nor is the drawing of the weights.
+    monkeypatch.setattr(layers._Normal, "__call__", lambda _, shape, dtype, **__: tf.zeros(shape))
     generator = operations(lambda: GenNet(GeneratorSettings(), 1).generator(tf.zeros([1, 2])))
     model = DesNet(DescriptorSettings(network="assignment"), np.zeros([1, 3]), num_cores=1)
     descriptor = operations(lambda: model.descriptor(tf.zeros([1, 64, 64, 3])))

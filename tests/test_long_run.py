@@ -33,7 +33,7 @@ def test_the_sampler_chooses_how_to_learn(sampler, learning, pictures, tmp_path,
     mains["DesNet"].main(flags("DesNet", pictures, tmp_path, f"--sampler={sampler}"))
     config = json.loads((tmp_path / "cats" / "config.json").read_text())
     assert config["learning"] == learning
-    assert config["delta"] == {"short_run": 0.3, "convergent": 2.0}[learning]
+    assert config["delta"] == {"short_run": 1.0, "convergent": 2.0}[learning]
     metrics = json.loads((tmp_path / "cats" / "metrics.json").read_text())
     assert 0 <= metrics["acceptance_rate"] <= 1
     assert set(metrics["moments"]["layers"]) == {"conv_1", "conv_2", "conv_3", "value"}
