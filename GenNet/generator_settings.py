@@ -94,7 +94,7 @@ class Settings(flags.Settings):
     )
     beta1: float = setting(0.5, number(0, 0.999), "decay of Adam's first moment", group="learning")
     decay: float = setting(
-        0.5,
+        0.3,
         number(0, 1),
         "share of the run, at its end, in which the learning rate falls to 0",
         group="learning",

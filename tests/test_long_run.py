@@ -36,7 +36,9 @@ def test_the_sampler_chooses_how_to_learn(sampler, learning, pictures, tmp_path,
     assert config["delta"] == {"short_run": 1.0, "convergent": 2.0}[learning]
     metrics = json.loads((tmp_path / "cats" / "metrics.json").read_text())
     assert 0 <= metrics["acceptance_rate"] <= 1
-    assert set(metrics["moments"]["layers"]) == {"conv_1", "conv_2", "conv_3", "value"}
+    whole = {"whole", "colours"} if learning == "short_run" else set()  # units of its network
+    layers = {"conv_1", "conv_2", "conv_3", "value"} | whole
+    assert set(metrics["moments"]["layers"]) == layers
     assert 0 <= metrics["moments"]["colour"] <= 1
 
 
