@@ -13,6 +13,7 @@ from PIL import ImageColor
 
 from common import datasets, export, flags
 from common.command import end_in_a_sentence
+from common.export import Made
 from common.flags import SettingsError
 from descriptor_pictures import FRAMES, evenly, film
 from DesNet import DesNet, load
@@ -35,9 +36,7 @@ def make_parser() -> flags.Parser:
         help="so many chains: of the mean images, the first; of colours or pictures, so many each",
     )
     add("--steps", type=flags.whole(1, 10**9), help="of a chain (default: those of the run)")
-    add = parser.add_argument_group("what is written").add_argument
-    add("--to", type=Path, metavar="FILE", help=f"{export.ENDINGS} (default: RUN/synthesized.png)")
-    add("--export", type=Path, metavar="DIR", help="write a SavedModel of TensorFlow instead")
+    export.add_flags(parser, "synthesized.png")
     return parser
 
 
@@ -62,26 +61,28 @@ def choose_starts(model: DesNet, args: argparse.Namespace) -> np.ndarray:
     return starts.repeat(args.count or 1, 0)
 
 
+def make(model: DesNet, to: Path, args: argparse.Namespace) -> Made:
+    """The images that are asked for, and their chains if `to` is a film.
+
+    Raises:
+        SettingsError: a colour that is none.
+        DatasetError: a file that is no readable image.
+    """
+    steps: int = args.steps or model.settings.num_steps or 1
+    starts = choose_starts(model, args)
+    arrays = {"starts": np.asarray(starts)}
+    if to.suffix == ".gif":
+        chains = film(model, starts, evenly(steps + 1, FRAMES).tolist())
+        return Made(chains[-1], arrays, chains)
+    if args.files or args.colour or args.steps:
+        return Made(model.run_chains(starts, steps), arrays)
+    return Made(model.synthesize(args.count), arrays)  # as results.npz holds them
+
+
 def use(args: argparse.Namespace) -> None:
     """Load the run, and write what is asked for."""
-    model = load(args.run)
-    if args.export:
-        export.export(model, args.export)
-        print(f"SavedModel in {args.export}; signatures.json in it says what it takes and gives")
-        return
-    to = args.to or args.run / "synthesized.png"
-    steps = args.steps or model.settings.num_steps
-    starts = choose_starts(model, args)
-    frames = None
-    if to.suffix == ".gif":
-        frames = film(model, starts, evenly(steps + 1, FRAMES).tolist())
-        images = frames[-1]
-    elif args.files or args.colour or args.steps:
-        images = model.run_chains(starts, steps)
-    else:
-        images = model.synthesize(args.count)  # as results.npz holds them
-    export.save_images(to, images, frames, starts=np.asarray(starts))
-    print(f"{len(images)} image{'s' if len(images) > 1 else ''} in {to}")
+    model, to = load(args.run), args.to or args.run / "synthesized.png"
+    export.write(args, model, to, lambda: make(model, to, args))
 
 
 def main(arguments: list[str] | None = None) -> None:

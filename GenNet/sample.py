@@ -12,6 +12,7 @@ import numpy as np
 
 from common import datasets, export, flags, run
 from common.command import end_in_a_sentence
+from common.export import Made
 from common.flags import SettingsError
 from common.run import RunError
 from GenNet import GenNet, Settings, load
@@ -42,9 +43,7 @@ def make_parser() -> flags.Parser:
     group.add_argument(
         "--steps", type=flags.whole(2, 10**6), default=8, help="images on the way of --between"
     )
-    add = parser.add_argument_group("what is written").add_argument
-    add("--to", type=Path, metavar="FILE", help=f"{export.ENDINGS} (default: RUN/sample.png)")
-    add("--export", type=Path, metavar="DIR", help="write a SavedModel of TensorFlow instead")
+    export.add_flags(parser, "sample.png")
     return parser
 
 
@@ -85,27 +84,28 @@ def choose_z(model: GenNet, names: list[str], args: argparse.Namespace) -> np.nd
     return model.draw_z(args.count or 64)
 
 
+def make(model: GenNet, args: argparse.Namespace) -> Made:
+    """The images that are asked for.
+
+    Raises:
+        RunError: the model sees no whole images, of which one is to be reconstructed.
+        DatasetError: a file that is no readable image.
+        SettingsError: a z that is none, or no training image of that name.
+    """
+    if not args.reconstruct:
+        z = choose_z(model, run.read(args.run, "GenNet", Settings).names, args)
+        return Made(model.generate(z), {"z": z})
+    if model.visible is not None:
+        raise RunError(f"the run in {args.run} sees no whole images (it has --occlude).")
+    settings = model.settings
+    pictures = datasets.read_images(args.reconstruct, settings.image_size, settings.fit)
+    return Made(infer(model, pictures.astype(np.float32)), {"pictures": pictures})
+
+
 def use(args: argparse.Namespace) -> None:
     """Load the run, and write what is asked for."""
     model = load(args.run)
-    if args.export:
-        export.export(model, args.export)
-        print(f"SavedModel in {args.export}; signatures.json in it says what it takes and gives")
-        return
-    to = args.to or args.run / "sample.png"
-    if args.reconstruct:
-        if model.visible is not None:
-            raise RunError(f"the run in {args.run} sees no whole images (it has --occlude).")
-        settings = model.settings
-        pictures = datasets.read_images(args.reconstruct, settings.image_size, settings.fit)
-        images = infer(model, pictures.astype(np.float32))
-        export.save_images(to, images, pictures=pictures)
-    else:
-        names = run.read(args.run, "GenNet", Settings).names
-        z = choose_z(model, names, args)
-        images = model.generate(z)
-        export.save_images(to, images, z=z)
-    print(f"{len(images)} image{'s' if len(images) > 1 else ''} in {to}")
+    export.write(args, model, args.to or args.run / "sample.png", lambda: make(model, args))
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,6 +14,7 @@ from PIL import Image
 
 from common import figures
 from common.files import FileError, write_whole
+from common.flags import Parser
 from common.session import tf
 
 if TYPE_CHECKING:
@@ -22,6 +25,14 @@ COLUMNS = 8  # images in a row of a panel
 MILLISECONDS = 100  # that an image of a GIF is shown
 
 
+class Made(NamedTuple):
+    """What a model has made of a request."""
+
+    images: np.ndarray  # [n, S, S, 3] in [0, 255], unclipped
+    arrays: dict[str, np.ndarray]  # that an npz holds besides
+    film: np.ndarray | None = None  # frames [F, n, S, S, 3] that a GIF shows instead
+
+
 class Signature(NamedTuple):
     """A function of a SavedModel."""
 
@@ -30,21 +41,46 @@ class Signature(NamedTuple):
     about: dict[str, str]  # what each input and output is: its shape, unit and range
 
 
-def save_images(
-    to: Path, images: np.ndarray, film: np.ndarray | None = None, **arrays: np.ndarray
-) -> None:
+def add_flags(parser: Parser, default: str) -> None:
+    """Add the flags of a command that writes what a trained model makes, to RUN/`default`."""
+    add = parser.add_argument_group("what is written").add_argument
+    add("--to", type=Path, metavar="FILE", help=f"{ENDINGS} (default: RUN/{default})")
+    add("--export", type=Path, metavar="DIR", help="write a SavedModel of TensorFlow instead")
+
+
+def write(args: argparse.Namespace, model: Model, to: Path, make: Callable[[], Made]) -> None:
+    """Write what a command asks for, and say where.
+
+    Args:
+        args: with `export`, see `add_flags`.
+        model: of the run.
+        to: see `save_images`.
+        make: makes the images, if these are asked for.
+
+    Raises:
+        FileError: it cannot be written.
+    """
+    if args.export:
+        export(model, args.export)
+        print(f"SavedModel in {args.export}; signatures.json in it says what it takes and gives")
+        return
+    made = make()
+    save_images(to, made)
+    print(f"{len(made.images)} image{'s' if len(made.images) > 1 else ''} in {to}")
+
+
+def save_images(to: Path, made: Made) -> None:
     """Write images to a file whose ending says how, or each to a PNG of its own.
 
     Args:
         to: ends in .png, .gif or .npz; without an ending it is a folder.
-        images: [n, S, S, 3] in [0, 255], unclipped.
-        film: frames [F, n, S, S, 3] that a GIF shows; by default one image after another.
-        arrays: that an npz holds besides `images`.
+        made: the images; a GIF shows their film, or else one image after another.
 
     Raises:
         FileError: the ending is another, or it cannot be written.
     """
-    frames = images[:, None] if film is None else film
+    images = made.images
+    frames = images[:, None] if made.film is None else made.film
     try:
         (to if not to.suffix else to.parent).mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -59,7 +95,7 @@ def save_images(
         tiled = [figures.tiles(figures.wrapped(frame, COLUMNS)) for frame in frames]
         write_whole(to, lambda file: figures.write_gif(file, tiled, MILLISECONDS))
     elif to.suffix == ".npz":
-        content: dict[str, Any] = {"images": images.astype(np.float32), **arrays}
+        content: dict[str, Any] = {"images": images.astype(np.float32), **made.arrays}
         write_whole(to, lambda file: np.savez_compressed(file, **content))
     else:
         raise FileError(f"cannot write {to}: its ending is to be {ENDINGS}.")
