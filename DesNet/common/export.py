@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from common import figures
-from common.files import FileError, write_whole
+from common.files import FileError, write_json, write_whole
 from common.flags import Parser
 from common.session import tf
 
@@ -141,8 +140,7 @@ def export(model: Model, folder: Path) -> None:
             )
             builder.save()
         about = {name: each.about for name, each in signatures.items()}
-        text = json.dumps(about, indent=2) + "\n"
-        write_whole(temporary / "signatures.json", lambda file: file.write(text.encode()))
+        write_json(temporary / "signatures.json", about)
         temporary.rename(folder)
     except (OSError, tf.errors.OpError) as error:
         raise FileError(f"cannot write {folder}: {error}.") from error

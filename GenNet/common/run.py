@@ -17,7 +17,6 @@ at the end, what the results show (see `command.Results`).
 from __future__ import annotations
 
 import dataclasses
-import json
 import platform
 import tempfile
 import time
@@ -84,6 +83,9 @@ class Folder:
             FileError: it cannot be written.
         """
         files.write_whole(self.folder / name, write)
+        self._note(name)
+
+    def _note(self, name: str) -> None:
         if name not in self.written:
             self.written.append(name)
 
@@ -98,8 +100,8 @@ class Folder:
 
     def save_json(self, name: str, value: dict[str, Any]) -> None:
         """Write a dictionary as JSON."""
-        text = json.dumps(value, indent=2, default=str, allow_nan=False)
-        self.save(name, lambda file: file.write(text.encode() + b"\n"))
+        files.write_json(self.folder / name, value)
+        self._note(name)
 
     def read_json(self, name: str) -> dict[str, Any]:
         """A dictionary of the run.
