@@ -1,0 +1,163 @@
+"""How a command ends: well, with a sentence about a mistake, or because it was told to stop.
+
+Ctrl-C, SIGTERM (of schedulers) and SIGHUP (of a closed terminal) tell it to stop.  Where nothing is
+to be finished the process ends in the handler itself: an exception that is raised wherever the
+interpreter happens to be can get lost in a callback or show a trace, and what lies on disk is whole
+at any moment.  A signal that the process was started to ignore (nohup, jobs in the background) is
+ignored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+STOP_SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+MISTAKE = 2  # exit codes; that of a process that a signal ends is 128 and the signal's number
+BROKEN_PIPE = 128 + 13
+
+unfinished: set[Path] = set()  # temporary files, which a process that ends at once takes along
+
+Handler = Callable[[int, FrameType | None], Any]
+
+
+class MistakeError(Exception):
+    """What a user can mend; the message is a sentence: what is wrong, where, and what to do."""
+
+
+def exit_code(number: int) -> int:
+    """The exit code of a command that the signal `number` has ended."""
+    return 128 + number
+
+
+# Signals
+
+
+def _install(handler: Handler) -> dict[int, Any]:
+    """Handle the signals to stop, but for ignored ones; the handlers before, by signal."""
+    before: dict[int, Any] = {}
+    if threading.current_thread() is not threading.main_thread():
+        return before  # where Python allows none
+    for number in STOP_SIGNALS:
+        if signal.getsignal(number) not in (signal.SIG_IGN, None):
+            before[number] = signal.signal(number, handler)
+    return before
+
+
+@contextlib.contextmanager
+def handled(handler: Handler) -> Iterator[None]:
+    """While entered, the signals to stop call `handler`, but for ignored ones."""
+    before = _install(handler)
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+def _ending_at_once(prog: str, stopped: str) -> Handler:
+    """A handler that says what was stopped, and ends the process."""
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        for path in list(unfinished):
+            with contextlib.suppress(OSError):
+                path.unlink()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):  # it may be closed, or be writing this moment
+                stream.flush()
+        with contextlib.suppress(OSError):
+            new_line = "\n" if os.isatty(2) else ""  # a bar may be on the line, and ^C
+            os.write(2, f"{new_line}{prog}: {stopped}\n".encode(errors="backslashreplace"))
+        os._exit(exit_code(number))
+
+    return end
+
+
+def while_loading(prog: str) -> None:
+    """End the process quietly when it is told to stop while its libraries load.
+
+    To be called by a script before it imports them.
+    """
+    _install(_ending_at_once(prog, "stopped; nothing was written"))
+
+
+class Stop:
+    """While entered, the first signal to stop is only noted; a second one has its usual effect.
+
+    Attributes:
+        signal: the one that was noted, or None.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        """Make it.
+
+        Args:
+            say: prints a sentence.
+        """
+        self.signal: int | None = None
+        self._say = say
+        self._handlers = contextlib.ExitStack()
+
+    def __enter__(self) -> Stop:
+        self._handlers.enter_context(handled(self._note))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._handlers.close()
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.signal = number
+        self._handlers.close()  # which brings the handlers back that were there before
+        again = "Ctrl-C again" if number == signal.SIGINT else "another signal"
+        self._say(f"Stopping after this iteration ({again} stops at once)")
+
+
+# Commands
+
+
+def end_in_a_sentence(prog: str, run: Callable[[], object], stopped: str) -> None:
+    """Run a command; a mistake of the user's ends it with a sentence and exit code 2.
+
+    Args:
+        prog: the command.
+        run: runs it.
+        stopped: what is said when it is told to stop, which ends it with `exit_code`.
+    """
+    with handled(_ending_at_once(prog, stopped)):
+        try:
+            run()
+            sys.stdout.flush()
+        except MistakeError as mistake:
+            _fail(prog, str(mistake))
+        except KeyboardInterrupt:  # in another thread than the main one
+            print(f"{prog}: {stopped}", file=sys.stderr)
+            sys.exit(exit_code(signal.SIGINT))
+        except BrokenPipeError:  # who read the output has gone, as `| head` does
+            _mute()
+            sys.exit(BROKEN_PIPE)
+        except OSError as error:  # a full disk below the standard output, or what nobody foresaw
+            _mute()
+            _fail(prog, f"cannot go on with {error.filename or 'the output'}: {error.strerror}")
+
+
+def _fail(prog: str, sentence: str) -> NoReturn:
+    end = "" if sentence.endswith(".") else "."
+    print(f"{prog}: {sentence}{end}", file=sys.stderr)
+    sys.exit(MISTAKE)
+
+
+def _mute() -> None:
+    """Let what waits in the standard output go nowhere, instead of failing once more."""
+    with contextlib.suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
