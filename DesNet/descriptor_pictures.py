@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from common import figures
-from common.run import Picture, png
+from common.run_folder import Picture, png
 from DesNet import DesNet
 
 COLUMNS = 7  # images in a row of a panel, and chains that are shown step by step

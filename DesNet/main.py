@@ -5,6 +5,11 @@ Example: python DesNet/main.py --data_path ~/pictures --category birds
 
 from __future__ import annotations
 
+from common import endings
+
+if __name__ == "__main__":
+    endings.while_loading("DesNet/main.py")
+
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,7 +24,8 @@ from common import command, datasets, naturalness, quality, samplers
 from common.command import Chart, Results
 from common.datasets import Dataset
 from common.model import Record
-from common.run import Run, png
+from common.run import Run
+from common.run_folder import png
 from DesNet import DesNet, Settings
 
 MANY_GHOSTS = 0.2  # share of synthesized images that are mixtures, from which on it is said

@@ -5,6 +5,11 @@ Example: python DesNet/synthesize.py output/DesNet/egret --colour '#ff8800' --co
 
 from __future__ import annotations
 
+from common import endings
+
+if __name__ == "__main__":
+    endings.while_loading("DesNet/synthesize.py")
+
 import argparse
 from pathlib import Path
 
@@ -12,7 +17,6 @@ import numpy as np
 from PIL import ImageColor
 
 from common import datasets, export, flags
-from common.command import end_in_a_sentence
 from common.export import Made
 from common.flags import SettingsError
 from descriptor_pictures import FRAMES, evenly, film
@@ -88,8 +92,9 @@ def use(args: argparse.Namespace) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a mistake of the user's ends it with a sentence and exit code 2."""
     parser = make_parser()
-    args = parser.parse_args(arguments)
-    end_in_a_sentence(parser.prog, lambda: use(args), "stopped; nothing was written")
+    endings.end_in_a_sentence(
+        parser.prog, lambda: use(parser.parse_args(arguments)), "stopped; nothing was written"
+    )
 
 
 if __name__ == "__main__":

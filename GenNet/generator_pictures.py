@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
 from common import figures
-from common.run import Picture, png
+from common.run_folder import Picture, png
 from GenNet import GenNet
 
 COLUMNS = 11  # pairs in a row of the panel of reconstructions, and

@@ -5,6 +5,11 @@ Example: python GenNet/main.py --data_path ~/pictures --category cats
 
 from __future__ import annotations
 
+from common import endings
+
+if __name__ == "__main__":
+    endings.while_loading("GenNet/main.py")
+
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,7 +24,8 @@ from common import command, naturalness, quality, samplers
 from common.command import Chart, Results
 from common.datasets import Dataset
 from common.model import Record
-from common.run import Picture, Run, png
+from common.run import Run
+from common.run_folder import Picture, png
 from GenNet import GenNet, Settings
 from inference import CHAINS, draw_posterior, infer, passes_per_draw
 

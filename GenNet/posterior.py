@@ -23,6 +23,11 @@ Example: python GenNet/posterior.py --category cats --samplers preconditioned ma
 
 from __future__ import annotations
 
+from common import endings
+
+if __name__ == "__main__":
+    endings.while_loading("GenNet/posterior.py")
+
 import argparse
 import dataclasses
 from pathlib import Path
@@ -35,9 +40,9 @@ from tqdm import tqdm
 
 import diagnostics
 import quadrature
-from common import figures, flags, run, streams
-from common.command import end_in_a_sentence
-from common.run import Folder, Learned, RunError
+from common import figures, flags, run_folder, streams
+from common.ownership import owned
+from common.run_folder import Folder, Learned, RunError
 from common.streams import Stream
 from GenNet import SAMPLERS, GenNet, Settings
 from inference import CHAINS, Draws, draw_posterior, passes_per_draw
@@ -69,7 +74,7 @@ def make_parser() -> flags.Parser:
         "--category",
         type=flags.folder_name,
         default=defaults.category,
-        help="of images that it learned",
+        help="of images that it learned, or the --name that the run was given",
     )
     add("--device", type=flags.device, default="auto", help=flags.DEVICE_HELP)
     add = parser.add_argument_group("chains").add_argument
@@ -292,9 +297,15 @@ def summary(reports: list[dict]) -> dict[str, float]:
     }
 
 
-def measure(args: argparse.Namespace) -> None:
+def use(args: argparse.Namespace) -> None:
     """Load the run, measure and write, as the flags say."""
-    learned = run.read(args.output_dir / args.category, "GenNet", Settings)
+    learned = run_folder.read(args.output_dir / args.category, "GenNet", Settings)
+    with owned(learned.folder.folder):
+        measure(learned, args)
+
+
+def measure(learned: Learned, args: argparse.Namespace) -> None:
+    """Measure a run, and write what was found."""
     folder = learned.folder
     if learned.settings.z_dim != 2:
         raise RunError(
@@ -333,8 +344,11 @@ def measure(args: argparse.Namespace) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a mistake of the user's ends it with a sentence and exit code 2."""
     parser = make_parser()
-    args = parser.parse_args(arguments)
-    end_in_a_sentence(parser.prog, lambda: measure(args), "stopped; nothing was written")
+    endings.end_in_a_sentence(
+        parser.prog,
+        lambda: use(parser.parse_args(arguments)),
+        "stopped; the same command measures anew",
+    )
 
 
 if __name__ == "__main__":

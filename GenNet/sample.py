@@ -5,16 +5,20 @@ Example: python GenNet/sample.py output/GenNet/lion_tiger --between lion_1.png t
 
 from __future__ import annotations
 
+from common import endings
+
+if __name__ == "__main__":
+    endings.while_loading("GenNet/sample.py")
+
 import argparse
 from pathlib import Path
 
 import numpy as np
 
-from common import datasets, export, flags, run
-from common.command import end_in_a_sentence
+from common import datasets, export, flags, run_folder
 from common.export import Made
 from common.flags import SettingsError
-from common.run import RunError
+from common.run_folder import RunError
 from GenNet import GenNet, Settings, load
 from inference import infer
 
@@ -93,7 +97,7 @@ def make(model: GenNet, args: argparse.Namespace) -> Made:
         SettingsError: a z that is none, or no training image of that name.
     """
     if not args.reconstruct:
-        z = choose_z(model, run.read(args.run, "GenNet", Settings).names, args)
+        z = choose_z(model, run_folder.read(args.run, "GenNet", Settings).names, args)
         return Made(model.generate(z), {"z": z})
     if model.visible is not None:
         raise RunError(f"the run in {args.run} sees no whole images (it has --occlude).")
@@ -111,8 +115,9 @@ def use(args: argparse.Namespace) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a mistake of the user's ends it with a sentence and exit code 2."""
     parser = make_parser()
-    args = parser.parse_args(arguments)
-    end_in_a_sentence(parser.prog, lambda: use(args), "stopped; nothing was written")
+    endings.end_in_a_sentence(
+        parser.prog, lambda: use(parser.parse_args(arguments)), "stopped; nothing was written"
+    )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from PIL import Image
 
 import DesNet
 import GenNet
-from common.run import RunError
+from common.run_folder import RunError
 
 VARIANTS = {
     "float32": ["--precision=float32"],

@@ -5,26 +5,24 @@ A model brings an `Experiment`; `main` does the rest.
 
 from __future__ import annotations
 
+import signal
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from common import datasets, figures, flags, session
-from common.datasets import Dataset, DatasetError
-from common.files import FileError
+from common import datasets, endings, figures, flags, session
+from common.datasets import Dataset
 from common.flags import Settings, SettingsError
-from common.model import LearningError, Model, Record
-from common.run import Folder, Picture, Run, RunError, png, settings_to_resume
-from common.session import DeviceError
+from common.model import Model, Record
+from common.ownership import owned
+from common.run import Run, settings_to_resume
+from common.run_folder import Folder, Picture, RunError, png
 
 EVALUATED = 256  # images that pictures, arrays and figures are of
-
-
-MISTAKES = (DatasetError, DeviceError, FileError, LearningError, RunError, SettingsError)
 
 
 class Chart(NamedTuple):
@@ -102,19 +100,36 @@ class Experiment(ABC):
         """What is done when the results are written."""
 
 
-def learn(experiment: Experiment, resume: bool) -> None:
+def learn(experiment: Experiment, digests: dict[str, str], resume: bool) -> int | None:
     """Learn, and write a run.
 
     Args:
         experiment: built.
+        digests: of the images of the category, see `datasets.digests`.
         resume: whether to go on with the run that is there.
 
+    Returns:
+        The signal that told it to stop, if one did.
+
     Raises:
-        One of MISTAKES.
+        MistakeError: of any kind.
     """
-    model, settings = experiment.model, experiment.model.settings
+    about = {"model": experiment.name, "images": experiment.names, "digests": digests}
+    run = Run(experiment.model, about, experiment.constants)
+    with owned(run.folder):
+        if resume:
+            charts = (*experiment.losses, *experiment.diagnostics)
+            run.go_on({"loss", *(chart.column for chart in charts)})
+        else:
+            run.begin()
+        _learn(experiment, run)
+    return run.stop.signal
+
+
+def _learn(experiment: Experiment, run: Run) -> None:
+    """Learn, and write a run that is open."""
+    settings = experiment.model.settings
     total = datasets.iterations(settings, len(experiment.images))
-    run = Run(model, experiment.name, experiment.names, experiment.constants, resume)
     print(
         f"{experiment.name}: {len(experiment.images)} images of {settings.category} at"
         f" {experiment.images.shape[1]} x {experiment.images.shape[2]},"
@@ -195,7 +210,7 @@ def make_parser(
     parser = flags.Parser(prog, description)
     groups = flags.add_settings(parser, settings_class, only_said)
     groups[flags.RUN].add_argument(
-        "--resume", action="store_true", help="go on with the run in OUTPUT_DIR/CATEGORY"
+        "--resume", action="store_true", help="go on with the run in OUTPUT_DIR/NAME"
     )
     return parser
 
@@ -208,10 +223,18 @@ def read_flags(
     With --resume, flags that are not given are those of the run.
 
     Raises:
+        SettingsError: the run's folder cannot be written by TensorFlow.
         RunError: there is no run to go on with, or a flag contradicts it.
     """
     args = make_parser(prog, description, settings_class).parse_args(arguments)
     given = flags.read_settings(args, settings_class)
+    try:
+        str(given.folder).encode()
+    except UnicodeEncodeError as error:
+        raise SettingsError(
+            f"TensorFlow cannot write to {given.folder}, whose name is no UTF-8: choose --name and"
+            " --output_dir"
+        ) from error
     if not args.resume:
         return given, False
     parser = make_parser(prog, description, settings_class, only_said=True)
@@ -243,26 +266,11 @@ def main(
         data = datasets.load(folder, settings.image_size, settings.fit)
         for reason in data.skipped:
             print(f"Skipped {reason}")
-        learn(experiment(settings, data), resume)
+        digests = datasets.digests(data)
+        if resume:
+            Folder(settings.folder).check_images(digests)
+        stopped_by = learn(experiment(settings, data), digests, resume)
+        if stopped_by not in (None, signal.SIGINT):
+            sys.exit(endings.exit_code(stopped_by))
 
-    end_in_a_sentence(prog, run, "stopped; --resume goes on from the last checkpoint")
-
-
-def end_in_a_sentence(prog: str, run: Callable[[], None], stopped: str) -> None:
-    """Run a command; a mistake of the user's ends it with a sentence and exit code 2.
-
-    Args:
-        prog: the command.
-        run: runs it.
-        stopped: what is said after Ctrl-C, which ends it with exit code 130.
-    """
-    try:
-        run()
-    except MISTAKES as mistake:
-        sentence = str(mistake)
-        end = "" if sentence.endswith(".") else "."
-        print(f"{prog}: {sentence}{end}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print(f"{prog}: {stopped}", file=sys.stderr)
-        sys.exit(130)
+    endings.end_in_a_sentence(prog, run, "stopped; --resume goes on from the last checkpoint")

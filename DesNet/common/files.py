@@ -8,8 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from common.endings import MistakeError
 
-class FileError(Exception):
+
+class FileError(MistakeError):
     """A file that cannot be written or read; the message is a sentence for the user."""
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from common import run, session
+from common import run_folder, session
+from common.endings import MistakeError
 from common.flags import Settings
 from common.layers import Network
 from common.session import tf
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 Record = dict[str, float]  # one iteration of learning: "iteration", "loss" and other named numbers
 
 
-class LearningError(Exception):
+class LearningError(MistakeError):
     """Learning that cannot go on; the message is a sentence for the user."""
 
 
@@ -47,7 +48,7 @@ class Model(ABC):
         config = session.configuration(self.settings.device)
         with tf.Graph().as_default() as graph:
             self._build()
-            self.saver = tf.train.Saver(max_to_keep=2, save_relative_paths=True)
+            self.saver = tf.train.Saver(max_to_keep=None, save_relative_paths=True)
             self.session = tf.Session(graph=graph, config=config)
             self.session.run(tf.global_variables_initializer())
 
@@ -88,7 +89,7 @@ class Model(ABC):
             RunError: there is no such run, it is damaged, of another model or another version.
             DeviceError: the run's precision cannot be had here.
         """
-        learned = run.read(folder, cls.__name__, cls.settings_class)
+        learned = run_folder.read(folder, cls.__name__, cls.settings_class)
         model = cls.remade(learned.settings, learned.constants)
         model.build_model()
         learned.folder.restore(model)

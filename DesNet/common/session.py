@@ -9,14 +9,17 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from common.endings import MistakeError
 
-class DeviceError(Exception):
+
+class DeviceError(MistakeError):
     """A device or a precision that cannot be had; the message is a sentence for the user."""
 
 
@@ -51,6 +54,13 @@ class _TensorFlow:
 
 
 tf: Any = _TensorFlow()
+
+
+def reason(error: BaseException) -> str:
+    """Why TensorFlow could not read or write a file, in a few words."""
+    # Somewhere in its message of many lines stands "PATH; No space left on device".
+    found = re.search(r"; (\w[\w ]+)$", str(error), re.MULTILINE)
+    return found[1] if found else (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def configuration(device: str) -> tf.ConfigProto:

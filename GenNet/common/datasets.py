@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import tempfile
@@ -16,6 +17,7 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from common import streams
+from common.endings import MistakeError
 from common.flags import Settings
 from common.streams import Stream
 
@@ -23,7 +25,7 @@ PIECE = 1024  # images that are decoded together: what waits in memory to be wri
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 
 
-class DatasetError(Exception):
+class DatasetError(MistakeError):
     """A folder of images that cannot be used; the message is a sentence for the user."""
 
 
@@ -158,6 +160,14 @@ def _decode(paths: list[Path], image_size: int, fit: str) -> Dataset:
         shape = (len(names), image_size, image_size, 3)
         images = np.memmap(file, np.uint8, "r", shape=shape) if names else np.empty(shape, np.uint8)
     return Dataset(images, names, skipped)
+
+
+def digests(data: Dataset) -> dict[str, str]:
+    """A digest of the pixels of each image, by file name, which tells whether it has changed."""
+    return {
+        name: hashlib.blake2b(image.tobytes(), digest_size=8).hexdigest()
+        for name, image in zip(data.names, data.images, strict=True)
+    }
 
 
 def mean_colours(images: np.ndarray) -> np.ndarray:

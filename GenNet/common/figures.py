@@ -5,6 +5,7 @@ Pixels are shown in a fixed range.
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -156,9 +157,15 @@ def write_gif(
 
 
 def read_panels(folder: Path) -> dict[int, np.ndarray]:
-    """The panels that a run has saved in its progress folder: iteration -> uint8 [H, W, 3]."""
+    """The panels that a run has saved in its progress folder: iteration -> uint8 [H, W, 3].
+
+    One that is damaged, or of another size than the last, is left out: after all learning is no
+    time to fail for a frame of a film.
+    """
     paths = {int(path.stem): path for path in folder.glob("*.png") if path.stem.isdecimal()}
-    return {
-        number: np.asarray(Image.open(path).convert("RGB"))
-        for number, path in sorted(paths.items())
-    }
+    panels = {}
+    for number, path in sorted(paths.items()):
+        with contextlib.suppress(OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            panels[number] = np.asarray(Image.open(path).convert("RGB"))
+    shape = list(panels.values())[-1].shape if panels else None
+    return {number: panel for number, panel in panels.items() if panel.shape == shape}

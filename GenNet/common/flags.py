@@ -16,6 +16,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from common.endings import MistakeError
+
 PROJECT = Path(__file__).resolve().parents[2]
 BUDGET = 540.0  # seconds of learning that a default run may take: it ends within ten minutes
 RUN = "data and run"  # the group of the flags that every command line that learns has
@@ -23,7 +25,7 @@ RUN = "data and run"  # the group of the flags that every command line that lear
 AnySettings = TypeVar("AnySettings", bound="Settings")
 
 
-class SettingsError(ValueError):
+class SettingsError(MistakeError, ValueError):
     """A setting that cannot be; the message is a sentence for the user."""
 
 
@@ -156,7 +158,7 @@ def output_dir(model: str) -> Any:
     return setting(
         PROJECT / "output" / model,
         path,
-        "the run is written to OUTPUT_DIR/CATEGORY; a finished run there is moved aside",
+        "the run is written to OUTPUT_DIR/NAME; one that is there is moved aside",
         group=RUN,
         free=True,
     )
@@ -189,6 +191,9 @@ class Settings:
         PROJECT / "data", path, "folder that holds the categories", group=RUN, free=True
     )
     category: str = category("images")
+    name: str | None = setting(
+        None, folder_name, "of the run's folder (default: the category)", group=RUN, free=True
+    )
     output_dir: Path = output_dir("runs")
     fit: str = setting(
         "stretch",
@@ -222,7 +227,7 @@ class Settings:
     @property
     def folder(self) -> Path:
         """Where the run is written."""
-        return self.output_dir / self.category
+        return self.output_dir / (self.name or self.category)
 
     def config(self) -> dict[str, Any]:
         """The settings by their flags, as config.json holds them."""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
-import signal
+import itertools
+import os
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import FrameType
 from typing import IO, TYPE_CHECKING
 
 from tqdm import tqdm
 
+from common.endings import Stop
 from common.files import FileError
-from common.session import tf
+from common.session import reason, tf
 
 if TYPE_CHECKING:
     from common.model import Record
@@ -23,13 +26,22 @@ def read(path: Path, iterations: int) -> list[Record]:
     """The first rows of history.csv, as many as there were iterations.
 
     Raises:
-        OSError, ValueError, TypeError: it is missing or damaged.
+        FileError: it is missing or damaged.
     """
-    with open(path, newline="") as file:
-        rows = [row for _, row in zip(range(iterations), csv.DictReader(file), strict=False)]
-    if len(rows) != iterations:
-        raise ValueError("rows are missing in history.csv")
-    return [{k: int(v) if k == "iteration" else float(v) for k, v in row.items()} for row in rows]
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(itertools.islice(csv.DictReader(file, strict=True), iterations))
+        records = [
+            {name: int(text) if name == "iteration" else float(text) for name, text in row.items()}
+            for row in rows
+        ]
+    except OSError as error:
+        raise FileError(f"cannot read {path}: {error.strerror}.") from error
+    except (csv.Error, ValueError, TypeError) as error:
+        raise FileError(f"{path} is damaged: it holds what is no number.") from error
+    if [record.get("iteration") for record in records] != list(range(1, iterations + 1)):
+        raise FileError(f"{path} is damaged: iterations are missing in it.")
+    return records
 
 
 def write(file: IO[bytes], records: list[Record]) -> None:
@@ -43,27 +55,28 @@ def write(file: IO[bytes], records: list[Record]) -> None:
 
 
 def follow(
-    folder: Path, before: list[Record], records: Iterable[Record], total: int
+    folder: Path, done: int, records: Iterable[Record], total: int, stop: Stop
 ) -> Iterator[Record]:
-    """Show, note and pass on the iterations of `records`; stop after the current on Ctrl-C.
+    """Show, note and pass on the iterations of `records`, until there is a signal to stop.
 
     Args:
         folder: of the run, whose history.csv holds those before.
-        before: the iterations so far.
+        done: how many they are.
         records: what the model's `train` yields, with a "loss".
         total: iterations in the whole run.
+        stop: notes the signal.
 
     Raises:
-        FileError: history.csv cannot be written.
+        FileError: history.csv or the events cannot be written.
     """
-    bar = tqdm(total=total, initial=len(before), unit="it", dynamic_ncols=True, smoothing=0.1)
-    with _Log(folder, len(before)) as log, bar, _Interrupt() as interrupt:
+    bar = tqdm(total=total, initial=done, unit="it", dynamic_ncols=True, smoothing=0.1)
+    with _Log(folder, done) as log, bar, stop:
         for record in records:
             log.add(record)
             bar.set_postfix_str(f"loss {record['loss']:.4g}", refresh=False)
             bar.update()
             yield record
-            if interrupt.seen:
+            if stop.signal is not None:
                 break
 
 
@@ -71,51 +84,55 @@ class _Log:
     """history.csv and the TensorBoard events."""
 
     def __init__(self, folder: Path, done: int) -> None:
-        self._path = folder / "history.csv"
-        self._rows = open(self._path, "a", newline="")  # noqa: SIM115  (closed by __exit__)
+        self._path, self._folder = folder / "history.csv", folder / "log"
         self._empty = not done
-        with tf.Graph().as_default():  # a FileWriter wants to be in one
-            self._events = tf.summary.FileWriter(str(folder / "log"))
-        if done:  # TensorBoard drops what an earlier sitting recorded past this point
-            start = tf.SessionLog(status=tf.SessionLog.START)
-            self._events.add_session_log(start, done + 1)
+        now = time.time()
+        events = self._folder / f"events.out.tfevents.{now:.0f}.{os.getpid()}"
+        with self._writing():
+            self._rows = open(self._path, "a", newline="", encoding="utf-8")  # noqa: SIM115
+            # The FileWriter of TensorFlow writes by a thread, which dies with a trace on a full
+            # disk.  What it writes is one record an event.
+            self._events = tf.python_io.TFRecordWriter(str(events))
+            self._write(tf.Event(wall_time=now, file_version="brain.Event:2"))
+            if done:  # TensorBoard drops what an earlier sitting recorded past this point
+                start = tf.SessionLog(status=tf.SessionLog.START)
+                self._write(tf.Event(wall_time=now, step=done + 1, session_log=start))
 
     def __enter__(self) -> _Log:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._rows.close()
-        self._events.close()
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        # Where something else has failed before, that is what counts.
+        ignored = contextlib.suppress(FileError) if kind else contextlib.nullcontext()
+        with ignored, self._writing():
+            try:
+                self._rows.close()
+            finally:
+                self._events.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise FileError(f"cannot write {self._path}: {error.strerror}.") from error
+        except tf.errors.OpError as error:
+            raise FileError(f"cannot write to {self._folder}: {reason(error)}.") from error
+
+    def _write(self, event: tf.Event) -> None:
+        self._events.write(event.SerializeToString())
+        self._events.flush()
 
     def add(self, record: Record) -> None:
         """Write an iteration to both."""
-        try:
+        numbers = {name: value for name, value in record.items() if name != "iteration"}
+        values = [tf.Summary.Value(tag=tag, simple_value=x) for tag, x in numbers.items()]
+        with self._writing():
             rows = csv.writer(self._rows)
             if self._empty:
                 rows.writerow(record)
                 self._empty = False
             rows.writerow(record.values())
             self._rows.flush()
-        except OSError as error:
-            raise FileError(f"cannot write {self._path}: {error.strerror}.") from error
-        numbers = {name: value for name, value in record.items() if name != "iteration"}
-        values = [tf.Summary.Value(tag=tag, simple_value=x) for tag, x in numbers.items()]
-        self._events.add_summary(tf.Summary(value=values), int(record["iteration"]))
-
-
-class _Interrupt:
-    """While entered, the first Ctrl-C is only noted; a second one interrupts at once."""
-
-    seen = False
-
-    def __enter__(self) -> _Interrupt:
-        self._before = signal.signal(signal.SIGINT, self._note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.seen = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        tqdm.write("Stopping after this iteration (Ctrl-C again stops at once)")
+            step, summary = int(record["iteration"]), tf.Summary(value=values)
+            self._write(tf.Event(wall_time=time.time(), step=step, summary=summary))
