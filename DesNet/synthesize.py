@@ -15,6 +15,7 @@ from common import datasets, export, flags
 from common.command import end_in_a_sentence
 from common.export import Made
 from common.flags import SettingsError
+from common.run import Folder
 from descriptor_pictures import FRAMES, evenly, film
 from DesNet import DesNet, load
 
@@ -81,7 +82,10 @@ def make(model: DesNet, to: Path, args: argparse.Namespace) -> Made:
 
 def use(args: argparse.Namespace) -> None:
     """Load the run, and write what is asked for."""
-    model, to = load(args.run), args.to or args.run / "synthesized.png"
+    to = args.to or args.run / "synthesized.png"
+    Folder(args.run).manifest("DesNet")  # a folder is only made for what a run gives
+    export.check(args, to)
+    model = load(args.run)
     export.write(args, model, to, lambda: make(model, to, args))
 
 

@@ -14,7 +14,7 @@ from common import datasets, export, flags, run
 from common.command import end_in_a_sentence
 from common.export import Made
 from common.flags import SettingsError
-from common.run import RunError
+from common.run import Folder, RunError
 from GenNet import GenNet, Settings, load
 from inference import infer
 
@@ -104,8 +104,11 @@ def make(model: GenNet, args: argparse.Namespace) -> Made:
 
 def use(args: argparse.Namespace) -> None:
     """Load the run, and write what is asked for."""
+    to = args.to or args.run / "sample.png"
+    Folder(args.run).manifest("GenNet")  # a folder is only made for what a run gives
+    export.check(args, to)
     model = load(args.run)
-    export.write(args, model, args.to or args.run / "sample.png", lambda: make(model, args))
+    export.write(args, model, to, lambda: make(model, args))
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from common import datasets, figures, flags, session
 from common.datasets import Dataset, DatasetError
-from common.files import FileError
+from common.files import FileError, shown
 from common.flags import Settings, SettingsError
 from common.model import LearningError, Model, Record
 from common.run import Folder, Picture, Run, RunError, png, settings_to_resume
@@ -116,7 +116,7 @@ def learn(experiment: Experiment, resume: bool) -> None:
     total = datasets.iterations(settings, len(experiment.images))
     run = Run(model, experiment.name, experiment.names, experiment.constants, resume)
     print(
-        f"{experiment.name}: {len(experiment.images)} images of {settings.category} at"
+        f"{experiment.name}: {len(experiment.images)} images of {shown(settings.category)} at"
         f" {experiment.images.shape[1]} x {experiment.images.shape[2]},"
         f" {session.describe(settings.device)}, {experiment.describe()}"
     )
@@ -242,7 +242,7 @@ def main(
         folder = settings.data_path / settings.category
         data = datasets.load(folder, settings.image_size, settings.fit)
         for reason in data.skipped:
-            print(f"Skipped {reason}")
+            print(shown(f"Skipped {reason}"))
         learn(experiment(settings, data), resume)
 
     end_in_a_sentence(prog, run, "stopped; --resume goes on from the last checkpoint")
@@ -259,7 +259,7 @@ def end_in_a_sentence(prog: str, run: Callable[[], None], stopped: str) -> None:
     try:
         run()
     except MISTAKES as mistake:
-        sentence = str(mistake)
+        sentence = shown(mistake)
         end = "" if sentence.endswith(".") else "."
         print(f"{prog}: {sentence}{end}", file=sys.stderr)
         sys.exit(2)

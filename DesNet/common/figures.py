@@ -5,6 +5,7 @@ Pixels are shown in a fixed range.
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ TILE = 64  # pixels: a sprite shows larger images at this size
 SPRITE_BYTES = 2_000_000  # a page of several runs carries a few sprites
 GIF_BYTES = 1_900_000  # what mail and chat still take
 GIF_WIDTH = 1600  # pixels
+# What Pillow raises of a file that is no picture, or a damaged one.
+NO_PICTURE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
@@ -156,9 +159,14 @@ def write_gif(
 
 
 def read_panels(folder: Path) -> dict[int, np.ndarray]:
-    """The panels that a run has saved in its progress folder: iteration -> uint8 [H, W, 3]."""
+    """The panels that a run has saved in its progress folder: iteration -> uint8 [H, W, 3].
+
+    Those that are damaged, or of another size than the last, are left out.
+    """
     paths = {int(path.stem): path for path in folder.glob("*.png") if path.stem.isdecimal()}
-    return {
-        number: np.asarray(Image.open(path).convert("RGB"))
-        for number, path in sorted(paths.items())
-    }
+    panels = {}
+    for number, path in sorted(paths.items()):
+        with contextlib.suppress(*NO_PICTURE), Image.open(path, formats=["PNG"]) as picture:
+            panels[number] = np.asarray(picture.convert("RGB"))
+    last = panels[max(panels)].shape if panels else None
+    return {number: panel for number, panel in panels.items() if panel.shape == last}

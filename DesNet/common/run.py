@@ -16,11 +16,12 @@ at the end, what the results show (see `command.Results`).
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 import platform
 import tempfile
 import time
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
@@ -121,10 +122,9 @@ class Folder:
             RunError: they are missing or damaged.
         """
         try:
-            with np.load(self.folder / name) as arrays:
-                return dict(arrays)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise RunError(f"{self.folder / name} is missing or damaged.") from error
+            return files.read_arrays(self.folder / name)
+        except FileError as error:
+            raise RunError(str(error)) from error
 
     # What was learned
 
@@ -137,9 +137,9 @@ class Folder:
         Raises:
             RunError: there is no run, or one of another model or another version.
         """
-        if not (self.folder / "config.json").is_file():
+        if not os.path.isfile(self.folder / "config.json"):  # whatever its name is
             raise RunError(f"there is no run in {self.folder}: learn one with main.py.")
-        if not (self.folder / "manifest.json").is_file():
+        if not os.path.isfile(self.folder / "manifest.json"):
             raise RunError(
                 f"the run in {self.folder} has no manifest.json, as those of earlier versions:"
                 " make it again."
@@ -153,7 +153,7 @@ class Folder:
                 f" reads {FORMAT}: make it again, or use the version that made it."
             )
         names = manifest.get("images")
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        if not names or not isinstance(names, list) or not all(isinstance(n, str) for n in names):
             raise RunError(f"{self.folder / 'manifest.json'} is damaged: it names no images.")
         return manifest
 
@@ -178,7 +178,9 @@ class Folder:
             RunError: it is missing, damaged or of a model of another shape.
         """
         folder = self.folder / "checkpoints"
-        prefix = tf.train.latest_checkpoint(str(folder))
+        prefix = None
+        with contextlib.suppress(ValueError):  # a list of checkpoints that is no Unicode
+            prefix = tf.train.latest_checkpoint(str(folder))
         if prefix is None:
             raise RunError(f"there is no checkpoint in {folder}.")
         try:
@@ -204,6 +206,21 @@ class Learned(NamedTuple):
     settings: Any
     constants: dict[str, np.ndarray]
     names: list[str]  # of the images that it learned
+
+    def constant(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """One of the constants, which has this shape and holds finite numbers.
+
+        Raises:
+            RunError: it is missing, or is not so.
+        """
+        value = self.constants.get(name)
+        if value is None or value.shape != shape or not np.isfinite(value).all():
+            found = "missing" if value is None else f"of the shape {value.shape} or not finite"
+            raise RunError(
+                f"constants.npz in {self.folder.folder} is damaged: {name} is {found}, where"
+                f" config.json and manifest.json ask for the shape {shape}."
+            )
+        return value
 
 
 def read(folder: Path | str, model: str, settings_class: type[Settings]) -> Learned:
@@ -286,7 +303,7 @@ class Run(Folder):
         while (aside := self.folder.with_name(f"{self.folder.name}.{number}")).exists():
             number += 1
         self.folder.rename(aside)
-        print(f"The run that was in {self.folder} is now in {aside}")
+        print(files.shown(f"The run that was in {self.folder} is now in {aside}"))
 
     def _probe(self) -> None:
         # A folder that cannot be written is found out now, not after minutes of learning.
@@ -384,7 +401,7 @@ class Run(Folder):
         print(f"{done} of {total} iterations in {self.seconds:.0f} s")
         for name, value in figures.items():
             print(f"  {name:<24} {value:.4g}")
-        print(f"Written to {self.folder}:")
+        print(files.shown(f"Written to {self.folder}:"))
         print("  " + " ".join(name for name in sorted(self.written) if "/" not in name))
         print("  checkpoints/ log/ progress/")
         if done < total:

@@ -26,7 +26,10 @@ def read(path: Path, iterations: int) -> list[Record]:
         OSError, ValueError, TypeError: it is missing or damaged.
     """
     with open(path, newline="") as file:
-        rows = [row for _, row in zip(range(iterations), csv.DictReader(file), strict=False)]
+        try:
+            rows = [row for _, row in zip(range(iterations), csv.DictReader(file), strict=False)]
+        except csv.Error as error:
+            raise ValueError(f"history.csv is no table: {error}") from error
     if len(rows) != iterations:
         raise ValueError("rows are missing in history.csv")
     return [{k: int(v) if k == "iteration" else float(v) for k, v in row.items()} for row in rows]

@@ -71,8 +71,13 @@ class Model(ABC):
 
     @classmethod
     @abstractmethod
-    def remade(cls, settings: Any, constants: dict[str, np.ndarray]) -> Any:
-        """The model of a run, from its settings and constants."""
+    def remade(cls, learned: run.Learned) -> Any:
+        """The model of a run, from its settings and constants.
+
+        Raises:
+            RunError: these do not fit each other.
+            SettingsError: the settings do not.
+        """
 
     @classmethod
     def load(cls, folder: Path | str) -> Any:
@@ -89,7 +94,7 @@ class Model(ABC):
             DeviceError: the run's precision cannot be had here.
         """
         learned = run.read(folder, cls.__name__, cls.settings_class)
-        model = cls.remade(learned.settings, learned.constants)
+        model = cls.remade(learned)
         model.build_model()
         learned.folder.restore(model)
         return model
