@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from common import run, session
-from common.flags import Settings
+from common.flags import Settings, SettingsError
 from common.layers import Network
 from common.session import tf
 
@@ -75,8 +75,7 @@ class Model(ABC):
         """The model of a run, from its settings and constants.
 
         Raises:
-            RunError: these do not fit each other.
-            SettingsError: the settings do not.
+            RunError, SettingsError: these do not fit each other.
         """
 
     @classmethod
@@ -94,7 +93,12 @@ class Model(ABC):
             DeviceError: the run's precision cannot be had here.
         """
         learned = run.read(folder, cls.__name__, cls.settings_class)
-        model = cls.remade(learned)
+        try:
+            model = cls.remade(learned)
+        except SettingsError as error:
+            raise run.RunError(
+                f"the run in {folder} is damaged: its files do not go together ({error})."
+            ) from error
         model.build_model()
         learned.folder.restore(model)
         return model
