@@ -240,7 +240,7 @@ def test_arrays_are_checked_before_they_are_unpacked(
     assert not (tmp_path / "executed").exists()
 
 
-def test_large_arrays_of_honest_runs_are_read(tmp_path):
+def test_arrays_of_honest_runs_are_read(tmp_path):
     arrays = {
         "a": np.arange(5.0),
         "b": np.ones([2, 3], bool),
@@ -308,7 +308,7 @@ def test_images_of_another_size_are_told(copies, tools, tmp_path, capsys):
         *({"sampler": value} for value in ([["mala"]], {"a": 1}, 3)),
         {"holdout": [[1]]},
     ],
-    ids=str,
+    ids=lambda values: str(values)[:40],
 )
 def test_settings_are_checked_like_flags(copies, tools, tmp_path, capsys, values):
     change(copies[0] / "config.json", **values)
@@ -400,7 +400,7 @@ def test_history_is_checked_before_a_run_goes_on(copies, capsys):
             )
         ),
     ],
-    ids=str,
+    ids=lambda values: str(values)[:40],
 )
 def test_a_manifest_that_asks_for_nonsense(copies, tmp_path, values):
     change(copies[0] / "manifest.json", **values)
