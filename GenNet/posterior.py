@@ -127,7 +127,7 @@ def load_model(learned: Learned, sampler: str, device: str) -> GenNet:
     """The model of the run as it was when it ended, to draw with `sampler`.
 
     Raises:
-        RunError: its checkpoint cannot be restored.
+        RunError: its checkpoint cannot be restored, or holds no finite numbers.
     """
     settings = learned.settings
     own = settings.step_size if sampler == settings.sampler == "langevin" else None
@@ -143,6 +143,9 @@ def load_model(learned: Learned, sampler: str, device: str) -> GenNet:
     model = GenNet(settings, len(learned.names))
     model.build_model()
     learned.folder.restore(model)
+    z = model.latents()
+    if not (np.isfinite(z).all() and np.isfinite(model.generate(z)).all()):
+        raise RunError(f"the run in {learned.folder.folder} has diverged: choose another run.")
     return model
 
 

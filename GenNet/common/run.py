@@ -192,7 +192,7 @@ class Folder:
                         raise ValueError(f"{variable.op.name} has another shape")
                 model.saver.restore(model.session, prefix)
             return int(prefix.rpartition("-")[2])
-        except (tf.errors.OpError, OSError, ValueError, TypeError, KeyError) as error:
+        except Exception as error:  # TensorFlow raises anything of a damaged checkpoint
             raise RunError(
                 f"the checkpoint {prefix} is damaged or of another shape (other images, another"
                 " network)."
