@@ -4,26 +4,32 @@ It reads only the files that the runs have written, and needs no network to be l
 Example: python report.py output/GenNet/lion_tiger output/DesNet/egret
 """
 
-import base64
-import hashlib
 import sys
 from pathlib import Path
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from report_page import comparison, run_files, sections
 
 ROOT = Path(__file__).resolve().parent
 sys.path.append(str(ROOT / "GenNet"))
 
-from common.files import FileError, write_whole  # noqa: E402
+from common import endings  # noqa: E402
+
+if __name__ == "__main__":
+    endings.while_loading("report.py")
+
+import base64  # noqa: E402
+import hashlib  # noqa: E402
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: E402
+
+from common.endings import MistakeError, shown  # noqa: E402
+from common.files import check_writable, write_whole  # noqa: E402
 from common.flags import Parser  # noqa: E402
+from report_page import comparison, run_files, sections  # noqa: E402
 
 PAGE = ROOT / "report_page"
 SCRIPTS = ("plane.js", "film.js", "chart.js")
 
 
-class ReportError(Exception):
+class ReportError(MistakeError):
     """A report that cannot be made; the message is a sentence for the user."""
 
 
@@ -59,6 +65,7 @@ def render(runs: list[run_files.Run]) -> str:
     # Only this very script runs, whatever else might find its way into the page.
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("page.html.jinja").render(
+        made=[sections.show(run) for run in runs],  # before the page says what it lacks
         runs=runs,
         rows=comparison.rows(runs),
         headings=list(comparison.FIGURES.values()),
@@ -82,28 +89,26 @@ def report(folders: list[Path], output: Path) -> None:
     folders = folders or run_files.find(ROOT / "output")
     if not folders:
         raise ReportError(f"there is no run under {ROOT / 'output'}: make one with `make run`.")
+    check_writable(output)
     runs = [run_files.read(folder.resolve()) for folder in folders]
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ReportError(f"cannot write {output}: {error.strerror}.") from error
-    page = render(runs).encode("utf-8", "replace")  # a name that is no Unicode has question marks
+    page = render(runs).encode("utf-8", "backslashreplace")  # of names that are no Unicode
     write_whole(output, lambda file: file.write(page))
     for run in runs:
         for sentence in run.missing:
-            print(f"{run.name}: {sentence}")
+            print(shown(f"{run.name}: {sentence}"))
     size = output.stat().st_size / 1e6
-    print(f"{len(runs)} {'run' if len(runs) == 1 else 'runs'} in {output}, {size:.1f} MB")
+    print(shown(f"{len(runs)} {'run' if len(runs) == 1 else 'runs'} in {output}, {size:.1f} MB"))
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a mistake of the user's ends it with a sentence and exit code 2."""
     parser = make_parser()
-    args = parser.parse_args(arguments)
-    try:
+
+    def run() -> None:
+        args = parser.parse_args(arguments)
         report(args.runs, args.output)
-    except (ReportError, FileError) as mistake:
-        parser.exit(2, f"{parser.prog}: {mistake}\n")
+
+    endings.end_in_a_sentence(parser.prog, run, "stopped; nothing was written")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from common import datasets, samplers, session, streams
 from common.export import Signature
 from common.layers import Network, in_halves
 from common.model import LearningError, Model, Record
+from common.run_folder import Learned
 from common.session import tf
 from common.streams import Stream
 from descriptor_learning import Inputs, Synthesis, compare, learn
@@ -80,9 +81,9 @@ class DesNet(Model):
         self._network = Network("descriptor", layers, self.settings.seed)
 
     @classmethod
-    def remade(cls, settings: Settings, constants: dict[str, np.ndarray]) -> DesNet:
+    def remade(cls, learned: Learned) -> DesNet:
         """The model of a run, from what its folder holds."""
-        return cls(settings, constants["colours"])
+        return cls(learned.settings, learned.constant("colours", (len(learned.names), 3)))
 
     # Network
 

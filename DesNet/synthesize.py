@@ -19,6 +19,7 @@ from PIL import ImageColor
 from common import datasets, export, flags
 from common.export import Made
 from common.flags import SettingsError
+from common.run_folder import Folder
 from descriptor_pictures import FRAMES, evenly, film
 from DesNet import DesNet, load
 
@@ -85,7 +86,10 @@ def make(model: DesNet, to: Path, args: argparse.Namespace) -> Made:
 
 def use(args: argparse.Namespace) -> None:
     """Load the run, and write what is asked for."""
-    model, to = load(args.run), args.to or args.run / "synthesized.png"
+    to = args.to or args.run / "synthesized.png"
+    Folder(args.run).manifest("DesNet")  # a folder is only made for what a run gives
+    export.check(args, to)
+    model = load(args.run)
     export.write(args, model, to, lambda: make(model, to, args))
 
 

@@ -17,6 +17,7 @@ from common import datasets, gauge, samplers, streams
 from common.export import Signature
 from common.layers import Network, forward_jacobian
 from common.model import Model, Record
+from common.run_folder import Learned
 from common.session import tf
 from common.streams import Stream
 from generator_network import top_down
@@ -74,9 +75,12 @@ class GenNet(Model):
         self._network = Network("generator", layers, self.settings.seed)
 
     @classmethod
-    def remade(cls, settings: Settings, constants: dict[str, np.ndarray]) -> GenNet:
+    def remade(cls, learned: Learned) -> GenNet:
         """The model of a run, from what its folder holds."""
-        return cls(settings, int(constants["num_images"]), constants.get("visible"))
+        visible, side = None, learned.settings.image_size
+        if "visible" in learned.constants:
+            visible = learned.constant("visible", (len(learned.names), side, side, 1))
+        return cls(learned.settings, len(learned.names), visible)
 
     # Network
 

@@ -23,6 +23,7 @@ import heldout
 from common import command, naturalness, quality, samplers
 from common.command import Chart, Results
 from common.datasets import Dataset
+from common.endings import shown
 from common.model import Record
 from common.run import Run
 from common.run_folder import Picture, png
@@ -231,8 +232,8 @@ class Experiment(command.Experiment):
         still = run.metrics["stood_still"]
         if still:
             print(
-                f"Chains stood still for {', '.join(still)}: their R-hat cannot be told; a smaller"
-                " --delta, or --sampler mala, which adapts it, lets them move."
+                f"Chains stood still for {shown(', '.join(still))}: their R-hat cannot be told; a"
+                " smaller --delta, or --sampler mala, which adapts it, lets them move."
             )
 
     # What learning did not see

@@ -30,6 +30,7 @@ if __name__ == "__main__":
 
 import argparse
 import dataclasses
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,8 @@ from tqdm import tqdm
 import diagnostics
 import quadrature
 from common import figures, flags, run_folder, streams
+from common.endings import shown
+from common.files import check_writable
 from common.ownership import owned
 from common.run_folder import Folder, Learned, RunError
 from common.streams import Stream
@@ -107,12 +110,22 @@ def load_images(learned: Learned) -> tuple[np.ndarray, list[str]]:
             f"the run in {folder} was made with --occlude, and quadrature is of whole images:"
             " choose another run."
         )
+    finish = "finish the run by main.py --resume"
     try:
-        images = learned.folder.read_arrays("results.npz")["images"]
-    except (RunError, KeyError) as error:
+        images = learned.folder.read_arrays("results.npz").get("images", np.empty(0))
+    except RunError as error:
+        raise RunError(f"{str(error)[:-1]}: {finish}.") from error
+    side = learned.settings.image_size
+    if (
+        images.ndim != 4
+        or images.shape[1:] != (side, side, 3)
+        or not 0 < len(images) <= len(learned.names)
+        or not np.isfinite(images).all()
+    ):
         raise RunError(
-            f"results.npz in {folder} is missing or damaged: finish the run by main.py --resume."
-        ) from error
+            f"results.npz in {folder} is damaged: it holds no images of {side} x {side} pixels,"
+            f" at most the {len(learned.names)} that manifest.json names: {finish}."
+        )
     return images, learned.names[: len(images)]
 
 
@@ -120,7 +133,7 @@ def load_model(learned: Learned, sampler: str, device: str) -> GenNet:
     """The model of the run as it was when it ended, to draw with `sampler`.
 
     Raises:
-        RunError: its checkpoint cannot be restored.
+        RunError: its checkpoint cannot be restored, or holds no finite numbers.
     """
     settings = learned.settings
     own = settings.step_size if sampler == settings.sampler == "langevin" else None
@@ -133,9 +146,12 @@ def load_model(learned: Learned, sampler: str, device: str) -> GenNet:
         device=device,
         precision="float32",  # chains that are measured
     )
-    model = GenNet(settings, int(learned.constants["num_images"]))
+    model = GenNet(settings, len(learned.names))
     model.build_model()
     learned.folder.restore(model)
+    z = model.latents()
+    if not (np.isfinite(z).all() and np.isfinite(model.generate(z)).all()):
+        raise RunError(f"the run in {learned.folder.folder} has diverged: choose another run.")
     return model
 
 
@@ -236,7 +252,8 @@ def posterior_panel(
             z = z[np.linspace(0, len(z) - 1, min(DOTS, len(z))).astype(int)]
             axes.plot(*z.T, ".", ms=3, mew=0, alpha=0.6, color=colours[sampler])
         axes.set(xlim=axis[0][[0, -1]], ylim=axis[1][[0, -1]])
-        axes.set_title(names[i], loc="left", fontsize=10)
+        # A name is no formula, whatever dollars there are in it.
+        axes.set_title(shown(names[i]), loc="left", fontsize=10, parse_math=False)
         axes.locator_params(nbins=4)
         axes.tick_params(labelsize=8)
     marks = [Line2D([], [], ls="", marker=".", color=colours[s], label=s) for s in draws]
@@ -265,7 +282,9 @@ def write(
         **{f"draws_{sampler}": drawn.z for sampler, drawn in draws.items()},
     )
     panel = posterior_panel(posteriors[:PANELS], draws, names[:PANELS])
-    folder.save_figure("posterior.png", panel)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # that a font lacks: a box stands for it
+        folder.save_figure("posterior.png", panel)
 
 
 def print_table(report: dict[str, Any]) -> None:
@@ -313,6 +332,8 @@ def measure(learned: Learned, args: argparse.Namespace) -> None:
             " choose a run of GenNet with --z_dim 2."
         )
     images, names = load_images(learned)
+    for name in ("posterior.json", "posterior.npz", "posterior.png"):
+        check_writable(folder.folder / name)
     models = {
         sampler: load_model(learned, sampler, args.device)
         for sampler in dict.fromkeys(args.samplers)
@@ -338,7 +359,7 @@ def measure(learned: Learned, args: argparse.Namespace) -> None:
         report["samplers"][sampler] = {k: diagnostics.number(v) for k, v in means.items()}
     write(folder, names, posteriors, draws, report)
     print_table(report)
-    print(f"Written to {folder.folder}: {' '.join(sorted(folder.written))}")
+    print(shown(f"Written to {folder.folder}: {' '.join(sorted(folder.written))}"))
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from common import datasets, export, flags, run_folder
 from common.export import Made
 from common.flags import SettingsError
-from common.run_folder import RunError
+from common.run_folder import Folder, RunError
 from GenNet import GenNet, Settings, load
 from inference import infer
 
@@ -108,8 +108,11 @@ def make(model: GenNet, args: argparse.Namespace) -> Made:
 
 def use(args: argparse.Namespace) -> None:
     """Load the run, and write what is asked for."""
+    to = args.to or args.run / "sample.png"
+    Folder(args.run).manifest("GenNet")  # a folder is only made for what a run gives
+    export.check(args, to)
     model = load(args.run)
-    export.write(args, model, args.to or args.run / "sample.png", lambda: make(model, args))
+    export.write(args, model, to, lambda: make(model, args))
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -93,4 +93,5 @@ def mean_and_spread(values: Iterable[float | None]) -> str:
     there = [value for value in values if value is not None]
     if len(there) < 2:
         return number(there[0] if there else None)
-    return f"{np.mean(there):.4g} ± {np.std(there, ddof=1):.2g}"
+    with np.errstate(over="ignore", invalid="ignore"):  # figures that no run reaches
+        return f"{np.mean(there):.4g} ± {np.std(there, ddof=1):.2g}"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageSequence
+from PIL import Image
 
 LARGEST = 128  # pixels: larger images are reduced to this
 QUALITY = 90  # of WebP: no difference is seen at the sizes of the page
@@ -58,19 +58,14 @@ def grid(images: np.ndarray, columns: int) -> Picture:
 
 
 def film(frames: Sequence[Image.Image], labels: Sequence[str], milliseconds: int) -> Film:
-    """Frames of the size of the first; of too many, some in even strides."""
+    """Frames in RGB, of the size of the first; of too many, some in even strides."""
     width, height = frames[0].size
     most = max(1, TALLEST // height)
     shown = np.linspace(0, len(frames) - 1, min(len(frames), most)).round().astype(int)
     sheet = Image.new("RGB", (width, height * len(shown)), "white")
     for place, i in enumerate(shown):
-        sheet.paste(frames[i].convert("RGB"), (0, place * height))
+        sheet.paste(frames[i], (0, place * height))
     return Film(embed(sheet), [labels[i] for i in shown], milliseconds)
-
-
-def frames(gif: Image.Image) -> list[Image.Image]:
-    """The frames of a GIF."""
-    return [frame.convert("RGB") for frame in ImageSequence.Iterator(gif)]
 
 
 def density(values: np.ndarray) -> Picture:

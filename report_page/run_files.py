@@ -1,18 +1,22 @@
 """The files of a run, read for the report.  What is missing or damaged is noted, not fatal."""
 
 import csv
-import json
+import io
 import math
-import struct
-import zipfile
-import zlib
+import os
+import re
+import reprlib
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageSequence
+
+from common.files import DamagedError, FileError, open_regular, read_arrays, read_json
+from report_page.pictures import TALLEST
 
 MARKS = ("config.json", "metrics.json", "history.csv", "results.npz")  # any of them marks a run
 INSIDE_A_RUN = {"checkpoints", "log", "progress"}
@@ -27,15 +31,14 @@ SECTIONS: dict[str, tuple[set[str], set[str]]] = {
     "sprite": ({"title", "label", "alt", "caption"}, {"picture"}),
 }
 
-# What the libraries raise for files that are not what their names say.
-DAMAGE = (
-    *(OSError, ValueError, KeyError, EOFError, SyntaxError, RecursionError),
-    *(struct.error, zipfile.BadZipFile, zlib.error, Image.DecompressionBombError),
-)
-
-
-class DamagedError(ValueError):
-    """A file that can be read, but does not hold what it should; the message says what."""
+# Of any file, at most: runs write less, and more would be no page.
+HISTORY_BYTES = 2**30
+PICTURE_BYTES = 2**26
+PIXELS = 2**28  # of all frames of a picture
+FRAMES = 1000  # of a picture
+PLACES = 10_000  # of a walk
+PANELS = 24  # of training's progress
+FORMATS = {".png": "PNG", ".gif": "GIF", ".webp": "WEBP"}  # as Pillow calls what a name promises
 
 
 @dataclass
@@ -50,7 +53,8 @@ class Run:
         metrics: what it reached.
         history: column -> a value for each iteration, None where it is not finite.
         arrays: those of results.npz, and "posterior" [N, m, m] if the run wrote posterior.npz.
-        pictures: file name -> picture; progress panels under "progress/...".
+        pictures: file name -> its frames, reduced by the scale that the manifest tells.
+        panels: iteration -> panel of training's progress, reduced likewise.
         missing: a sentence for each file that is missing or damaged.
     """
 
@@ -61,7 +65,8 @@ class Run:
     metrics: dict[str, Any] = field(default_factory=dict)
     history: dict[str, list[float | None]] = field(default_factory=dict)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
-    pictures: dict[str, Image.Image] = field(default_factory=dict)
+    pictures: dict[str, list[Image.Image]] = field(default_factory=dict)
+    panels: dict[int, Image.Image] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
 
     @property
@@ -95,21 +100,25 @@ class Run:
 
 def finite(value: object) -> float | None:
     """The value if it is a finite number, else None."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return None
+    return number if math.isfinite(number) else None
 
 
 def is_run(folder: Path) -> bool:
     """Whether a folder holds a file by which a run is known."""
-    return any((folder / name).is_file() for name in MARKS)
+    return any(os.path.isfile(folder / name) for name in MARKS)
 
 
 def find(output: Path) -> list[Path]:
     """The folders of all runs under `output`, GenNet's first."""
     folders = {path.parent for mark in MARKS for path in output.rglob(mark)}
     return sorted(
-        (f for f in folders if f.name not in INSIDE_A_RUN),
+        (f for f in folders if f.name not in INSIDE_A_RUN and is_run(f)),
         key=lambda f: (f.parent.name != "GenNet", f),
     )
 
@@ -122,78 +131,93 @@ def read(folder: Path) -> Run:
     reaches as far as the plane.
     """
     run = Run(folder)
-    if not (folder / "manifest.json").is_file():
+    if not os.path.isfile(folder / "manifest.json"):
         run.missing.append("manifest.json is missing, as in runs of old versions: make it again")
     else:
         _attempt(run, "manifest.json", lambda path: run.manifest.update(_manifest(path)))
     run.model = str(run.manifest.get("model", ""))
-    _attempt(run, "config.json", lambda path: run.config.update(_dictionary(path)))
-    _attempt(run, "metrics.json", lambda path: run.metrics.update(_dictionary(path)))
+    _attempt(run, "config.json", lambda path: run.config.update(read_json(path)))
+    _attempt(run, "metrics.json", lambda path: run.metrics.update(read_json(path)))
     _attempt(run, "history.csv", lambda path: _history(path, run.history))
-    _attempt(run, "results.npz", lambda path: run.arrays.update(_arrays(path, run.sections)))
+    _attempt(run, "results.npz", lambda path: run.arrays.update(_arrays(path, run)))
     planes = [section["picture"] for section in run.sections if section["kind"] == "plane"]
-    if planes and (folder / "posterior.npz").is_file():
+    if planes and os.path.isfile(folder / "posterior.npz"):
         reach = run.about(planes[0])["reach"]
         _attempt(
             run,
             "posterior.npz",
             lambda path: run.arrays.update(posterior=_posterior(path, reach)),
         )
-    names = [section["picture"] for section in run.sections if "picture" in section]
-    panels = [f"progress/{path.name}" for path in sorted((folder / "progress").glob("*.png"))]
-    for name in names + (panels if run.manifest else []):
-        _attempt(
-            run,
-            name,
-            lambda path: run.pictures.update({path.relative_to(folder).as_posix(): _picture(path)}),
-        )
+    for section in run.sections:
+        if "picture" in section:
+            _attempt(run, section["picture"], lambda path: _read_picture(run, path))
+    for name in _panels(folder / "progress") if run.manifest else []:
+        _attempt(run, f"progress/{name}", lambda path: _read_panel(run, path))
     return run
+
+
+def _read_picture(run: Run, path: Path) -> None:
+    scale = run.about(path.name).get("scale", 1)
+    run.pictures[path.name] = _frames(path, scale if _is_whole(scale) else 1)
+
+
+def _read_panel(run: Run, path: Path) -> None:
+    run.panels[int(path.stem)] = _frames(path, run.manifest["progress"]["scale"])[0]
+
+
+def _panels(folder: Path) -> list[str]:
+    """Names of at most PANELS panels of training's progress, in even strides."""
+    names = [path.name for path in folder.glob("*.png") if re.fullmatch(r"[0-9]{1,18}", path.stem)]
+    names = sorted(names, key=lambda name: int(Path(name).stem))
+    places = np.linspace(0, len(names) - 1, min(len(names), PANELS)).astype(int)
+    return [names[i] for i in places]
 
 
 def _attempt(run: Run, name: str, reader: Callable[[Path], object]) -> None:
     path = run.folder / name
-    if not path.is_file():
+    if not os.path.isfile(path):
         run.missing.append(f"{name} is missing")
         return
     try:
         reader(path)
+    except FileError as error:
+        run.missing.append(str(error).replace(str(path), name).removesuffix("."))
     except DamagedError as error:
         run.missing.append(f"{name} is damaged: {error}")
-    except DAMAGE:
+    except Exception:  # libraries raise anything of hostile bytes, and the rest is to be shown
         run.missing.append(f"{name} is damaged")
-
-
-def _dictionary(path: Path) -> dict[str, Any]:
-    value = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(value, dict):
-        raise DamagedError("it holds no dictionary")
-    return value
 
 
 def _manifest(path: Path) -> dict[str, Any]:
     """The manifest, all of whose sections, pictures and charts are as the page needs them."""
-    manifest = _dictionary(path)
+    manifest = read_json(path)
     if manifest.get("format") != FORMAT:
-        raise DamagedError(f"its format is {manifest.get('format')}, not {FORMAT}")
+        raise DamagedError(f"its format is {reprlib.repr(manifest.get('format'))}, not {FORMAT}")
     for name in ("model", "sentence", "baseline"):
         if not isinstance(manifest.get(name), str):
             raise DamagedError(f"it has no {name}")
+    if not re.fullmatch(r"\w+", manifest["model"]):  # it becomes part of a command line
+        raise DamagedError("its model has no name")
     progress = manifest.get("progress")
-    if not isinstance(progress, dict) or not isinstance(progress.get("scale"), int):
+    if not isinstance(progress, dict) or not _is_whole(progress.get("scale")):
         raise DamagedError("it has no scale of the panels of progress")
     pictures = manifest.get("pictures")
     for section in _dictionaries(manifest, "sections"):
         texts, reads = SECTIONS.get(str(section.get("kind")), (None, set()))
         if texts is None or not all(isinstance(section.get(k), str) for k in texts | reads):
-            raise DamagedError(f"it has a section that the page does not know: {section}")
+            raise DamagedError(
+                f"it has a section that the page does not know: {reprlib.repr(section)}"
+            )
+        if not 0 < (finite(section.get("zoom", 1)) or 0) <= 100:
+            raise DamagedError("it has a section with no zoom from 1 to 100")
         arrays = section.get("arrays")
         if section["kind"] == "tiles" and not (isinstance(arrays, dict) and "images" in arrays):
             raise DamagedError("it has tiles without images")
         if "picture" in reads and not _is_told(pictures, section):
-            raise DamagedError(f"it does not say what {section['picture']} is")
+            raise DamagedError(f"it does not say what {section['picture'][:100]} is")
     for chart in _dictionaries(manifest, "charts"):
         if not all(isinstance(chart.get(k), str) for k in ("column", "title", "label", "advice")):
-            raise DamagedError(f"it has a chart that the page does not know: {chart}")
+            raise DamagedError(f"it has a chart that the page does not know: {reprlib.repr(chart)}")
     return manifest
 
 
@@ -204,47 +228,62 @@ def _dictionaries(manifest: dict[str, Any], name: str) -> list[dict[str, Any]]:
     return values
 
 
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= 10**6
+
+
 def _is_told(pictures: object, section: dict[str, Any]) -> bool:
-    """Whether the manifest says of a section's picture what the page must know."""
-    about = pictures.get(section["picture"]) if isinstance(pictures, dict) else None
-    if not isinstance(about, dict):
+    """Whether the manifest says what is to be known of a section's picture, in its own folder."""
+    name = section["picture"]
+    about = pictures.get(name) if isinstance(pictures, dict) else None
+    if not isinstance(about, dict) or Path(name).name != name or Path(name).suffix not in FORMATS:
         return False
-    numbers: dict[str, tuple[str, ...]]
-    numbers = {"plane": ("side", "reach"), "gif": ("scale", "milliseconds")}
-    numbers["sprite"] = ("milliseconds",)
-    there = all((finite(about.get(k)) or 0) > 0 for k in numbers[section["kind"]])
-    if section["kind"] != "sprite":
-        return there
+    whole: dict[str, tuple[str, ...]]
+    whole = {"plane": ("side",), "gif": ("scale", "milliseconds"), "sprite": ("milliseconds",)}
+    if not all(_is_whole(about.get(key)) for key in whole[section["kind"]]):
+        return False
     frames = about.get("frames")
-    return there and isinstance(frames, list) and bool(frames)
+    return {
+        "plane": 0 < (finite(about.get("reach")) or 0) <= 1000,
+        "gif": True,
+        "sprite": isinstance(frames, list) and 0 < len(frames) <= FRAMES,
+    }[section["kind"]]
 
 
 def _history(path: Path, history: dict[str, list[float | None]]) -> None:
     """Append the rows to the columns of `history`, up to the first that is damaged."""
-    with open(path, newline="", encoding="utf-8") as file:
+    with (
+        open_regular(path, HISTORY_BYTES) as content,
+        io.TextIOWrapper(content, encoding="utf-8", newline="") as file,
+    ):
         rows = csv.reader(file)
         columns = next(rows, [])
         if "iteration" not in columns:
             raise DamagedError("it has no column of iterations")
+        if len(set(columns)) < len(columns):
+            raise DamagedError("it has a column twice")
         history.update({column: [] for column in columns})
-        for row in rows:
-            try:
+        try:
+            for row in rows:
                 values = [finite(float(text)) for text in row]
-            except ValueError:
-                values = []
-            if len(values) != len(columns) or values[columns.index("iteration")] is None:
-                raise DamagedError(f"line {rows.line_num} cannot be read")
-            for column, value in zip(columns, values, strict=True):
-                history[column].append(value)
+                if len(values) != len(columns) or values[columns.index("iteration")] is None:
+                    raise ValueError("it is no row of numbers")
+                for column, value in zip(columns, values, strict=True):
+                    history[column].append(value)
+        except (ValueError, csv.Error) as error:
+            raise DamagedError(f"line {rows.line_num} cannot be read") from error
 
 
-def _arrays(path: Path, sections: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+def _arrays(path: Path, run: Run) -> dict[str, np.ndarray]:
     """The arrays, of which those that the sections show are as they should be."""
-    with np.load(path) as file:
-        arrays = {name: file[name] for name in file.files}
+    arrays, sections = read_arrays(path), run.sections
     images = {name for s in sections if s["kind"] == "tiles" for name in s["arrays"]}
-    flat = {s[k] for s in sections if s["kind"] == "plane" for k in ("z", "walk")}
+    planes = [s for s in sections if s["kind"] == "plane"]
+    flat = {plane[k] for plane in planes for k in ("z", "walk")}
     sheets = {s["array"] for s in sections if s["kind"] == "sheet"}
+    if planes:
+        images |= {"images"}
+    side = run.config.get("image_size")
     for name in sorted(images | flat | sheets):
         if name not in arrays:
             raise DamagedError(f"{name} is not in it")
@@ -254,27 +293,51 @@ def _arrays(path: Path, sections: list[dict[str, Any]]) -> dict[str, np.ndarray]
         square = array.ndim == 4 and array.shape[1] == array.shape[2] and array.shape[3] == 3
         if array.ndim != dimensions or array.size == 0 or (dimensions == 4 and not square):
             raise DamagedError(f"{name} has the shape {array.shape}")
-    shown = len(arrays["images"])
+        if dimensions == 4 and _is_whole(side) and array.shape[1] != side:
+            raise DamagedError(
+                f"{name} has the shape {array.shape}, in a run of --image_size {side}"
+            )
+    shown = len(arrays["images"]) if images else 0
     for name in sorted(images):
         if len(arrays[name]) != shown:
             raise DamagedError(f"{name} are {len(arrays[name])}, not {shown}")
-    for name in (s["z"] for s in sections if s["kind"] == "plane"):
-        if len(arrays[name]) < shown:  # of a large category only the first images are shown
-            raise DamagedError(f"{name} are {len(arrays[name])}, not {shown}")
+    for plane in planes:
+        z, walk = arrays[plane["z"]], arrays[plane["walk"]]
+        if len(z) < shown:  # of a large category only the first images are shown
+            raise DamagedError(f"{plane['z']} are {len(z)}, not {shown}")
+        if walk.shape[1] != z.shape[1] or len(walk) > PLACES:
+            raise DamagedError(f"{plane['walk']} has the shape {walk.shape}")
     return arrays
 
 
 def _posterior(path: Path, reach: float) -> np.ndarray:
-    with np.load(path) as file:
-        axis, density = file["z_axis"], file["density"]
-    if density.ndim != 3 or density.shape[1:] != (len(axis), len(axis)) or density.size == 0:
+    arrays = read_arrays(path)
+    if not {"z_axis", "density"} <= arrays.keys():
+        raise DamagedError("z_axis or density is not in it")
+    axis, density = arrays["z_axis"], arrays["density"]
+    side = len(axis) if axis.ndim == 1 else 0
+    if density.ndim != 3 or density.shape[1:] != (side, side) or density.size == 0:
         raise DamagedError(f"density has the shape {density.shape}")
-    if not np.allclose(axis[[0, -1]], [-reach, reach], atol=0.01) or not np.isfinite(density).all():
+    if side > TALLEST:
+        raise DamagedError(f"density has {side} points along an edge, more than {TALLEST}")
+    ends = np.allclose(axis[[0, -1]], [-reach, reach], atol=0.01)
+    if not ends or not np.isfinite(density).all() or density.min() < 0:
         raise DamagedError(f"it is no density from {-reach} to {reach}")
     return density
 
 
-def _picture(path: Path) -> Image.Image:
-    picture = Image.open(path)
-    picture.load()  # all of it, so that damage shows now
-    return picture
+def _frames(path: Path, scale: int) -> list[Image.Image]:
+    """The frames of a picture in RGB, reduced by `scale`: all of it, so that damage shows now."""
+    frames: list[Image.Image] = []
+    with open_regular(path, PICTURE_BYTES) as file, warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        # By the format that its name promises: Pillow has readers that call other programs.
+        picture = Image.open(file, formats=[FORMATS[path.suffix]])
+        width, height = picture.size
+        if max(width, height) > TALLEST * scale:
+            raise DamagedError(f"it is {width} x {height} pixels, where WebP holds {TALLEST}")
+        for frame in ImageSequence.Iterator(picture):
+            if len(frames) == FRAMES or (len(frames) + 1) * width * height > PIXELS:
+                raise DamagedError(f"it has more than {FRAMES} frames or {PIXELS} pixels")
+            frames.append(frame.convert("RGB").reduce(scale))
+    return frames

@@ -1,7 +1,8 @@
 """What the page shows of one run, made from its files.  A part whose file is missing is None."""
 
-import re
 import shlex
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,6 @@ from report_page.run_files import Run
 
 ROOT = Path(__file__).resolve().parent.parent
 SHOWN = 55  # images of a large category that are shown one by one
-PANELS = 24  # of training's progress
 POINTS = 1000  # of a chart: more than a screen has pixels for
 PATHS = {"data_path", "output_dir"}
 
@@ -54,15 +54,41 @@ class Part(NamedTuple):
     shown: Any
 
 
+class Shown(NamedTuple):
+    """What the page shows of a run besides its figures."""
+
+    parts: list[Part]
+    training: Film | None
+    charts: list[Chart]
+
+
+def show(run: Run) -> Shown:
+    """Make what the page shows of a run; what cannot be made is noted in `run.missing`."""
+    made = parts(run)
+    progress = _made(run, "the progress of training", lambda: training(run))
+    return Shown(made, progress, _made(run, "a chart", lambda: charts(run)) or [])
+
+
+def _made(run: Run, what: str, make: Callable[[], Any]) -> Any:
+    """What `make` makes, None if the run's files do not go together."""
+    try:
+        return make()
+    except Exception:  # each file is as it should be, but there is no list of what else may be
+        run.missing.append(f"{what} cannot be shown: its files do not go together")
+        return None
+
+
 def parts(run: Run) -> list[Part]:
     """What the manifest asks for, as far as its files are there; sheets in a row are one part."""
     makers = {"plane": plane, "tiles": tiles, "sheet": sheet, "gif": gif, "sprite": sprite}
     made: list[Part] = []
     for section in run.sections:
-        shown = makers[section["kind"]](run, section)
+        kind = section["kind"]
+        what = section.get("title") or section.get("picture")
+        shown = _made(run, str(what), partial(makers[kind], run, section))
         if not shown:
             continue
-        part = Part(section["kind"], section, shown)
+        part = Part(kind, section, shown)
         if part.kind == "sheet":
             if not made or made[-1].kind != "sheets":
                 made.append(Part("sheets", {}, []))
@@ -104,10 +130,10 @@ def sheet(run: Run, section: dict[str, Any]) -> Picture | None:
 
 def plane(run: Run, section: dict[str, Any]) -> Plane | None:
     """The latent plane, of a z of two dimensions."""
-    sprite, z = run.pictures.get(section["picture"]), run.arrays.get(section["z"])
+    frames, z = run.pictures.get(section["picture"]), run.arrays.get(section["z"])
     told = run.about(section["picture"])
     reach, side = told["reach"], told["side"]
-    if sprite is None or z is None or z.shape[1] != 2 or sprite.width % side:
+    if not frames or z is None or z.shape[1] != 2 or frames[0].width % side:
         return None
     axis = np.linspace(-reach, reach, 96)
     prior = np.exp(-(axis[:, None] ** 2 + axis**2) / 2)
@@ -123,7 +149,7 @@ def plane(run: Run, section: dict[str, Any]) -> Plane | None:
     ]
     walk = run.arrays[section["walk"]].tolist()
     return Plane(
-        pictures.carry((run.folder / section["picture"]).read_bytes(), sprite.size),
+        pictures.carry((run.folder / section["picture"]).read_bytes(), frames[0].size),
         pictures.density(prior),
         None if posterior is None else pictures.density(posterior),
         {"reach": reach, "side": side, "images": images, "walk": walk},
@@ -132,11 +158,12 @@ def plane(run: Run, section: dict[str, Any]) -> Plane | None:
 
 def sprite(run: Run, section: dict[str, Any]) -> Film | None:
     """Chains step by step, from the rows of a sprite."""
-    sheet = run.pictures.get(section["picture"])
     told = run.about(section["picture"])
     steps = told["frames"]
-    if sheet is None or sheet.height % len(steps):
+    found = run.pictures.get(section["picture"])
+    if not found or found[0].height % len(steps):
         return None
+    sheet = found[0]
     side = sheet.height // len(steps)
     frames = [sheet.crop((0, i * side, sheet.width, (i + 1) * side)) for i in range(len(steps))]
     labels = [f"{told.get('unit', 'step')} {step} of {steps[-1]}" for step in steps]
@@ -145,26 +172,20 @@ def sprite(run: Run, section: dict[str, Any]) -> Film | None:
 
 def gif(run: Run, section: dict[str, Any]) -> Film | None:
     """The frames of a GIF, as small as the images are."""
-    picture = run.pictures.get(section["picture"])
-    if picture is None:
+    frames = run.pictures.get(section["picture"])
+    if not frames:
         return None
     told = run.about(section["picture"])
-    frames = [frame.reduce(told["scale"]) for frame in pictures.frames(picture)]
     labels = [f"{i + 1} of {len(frames)}" for i in range(len(frames))]
     return pictures.film(frames, labels, told["milliseconds"])
 
 
 def training(run: Run) -> Film | None:
     """The progress panels as a film."""
-    names = [name for name in run.pictures if re.fullmatch(r"progress/\d+\.png", name)]
-    if not names:
+    if not run.panels:
         return None
-    names = sorted(names, key=lambda name: int(Path(name).stem))
-    names = [names[i] for i in np.linspace(0, len(names) - 1, min(len(names), PANELS)).astype(int)]
-    scale = run.manifest["progress"]["scale"]
-    frames = [run.pictures[name].convert("RGB").reduce(scale) for name in names]
-    labels = [f"iteration {int(Path(name).stem)}" for name in names]
-    return pictures.film(frames, labels, 400)
+    labels = [f"iteration {iteration}" for iteration in run.panels]
+    return pictures.film(list(run.panels.values()), labels, 400)
 
 
 def charts(run: Run) -> list[Chart]:

@@ -1,6 +1,7 @@
 """What the tests share: the modules of both folders, small models and small folders of images."""
 
 import importlib.util
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -146,3 +147,27 @@ def finished(mains: dict[str, ModuleType], tmp_path_factory: pytest.TempPathFact
         mains[name].main(flags(name, data.parent, output, *more))
         folders.append(output / category)
     return folders
+
+
+@pytest.fixture
+def copies(finished: list[Path], tmp_path: Path) -> list[Path]:
+    """The folders of a run of GenNet and one of DesNet, to be damaged."""
+    return [
+        shutil.copytree(folder, tmp_path / "copies" / folder.parent.name / "cats")
+        for folder in finished
+    ]
+
+
+@pytest.fixture(scope="session")
+def tools() -> dict[str, ModuleType]:
+    """The command lines that use runs."""
+    return {
+        "sample": load_file(ROOT / "GenNet" / "sample.py"),
+        "synthesize": load_file(ROOT / "DesNet" / "synthesize.py"),
+        "posterior": load_file(ROOT / "GenNet" / "posterior.py"),
+    }
+
+
+def posterior_flags(folder: Path) -> list[str]:
+    """For posterior.py, of the run in `folder`."""
+    return [f"--output_dir={folder.parent}", f"--category={folder.name}", "--draws=16"]

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from common import datasets, endings, figures, flags, session
 from common.datasets import Dataset
+from common.endings import shown
 from common.flags import Settings, SettingsError
 from common.model import Model, Record
 from common.ownership import owned
@@ -131,7 +132,7 @@ def _learn(experiment: Experiment, run: Run) -> None:
     settings = experiment.model.settings
     total = datasets.iterations(settings, len(experiment.images))
     print(
-        f"{experiment.name}: {len(experiment.images)} images of {settings.category} at"
+        f"{experiment.name}: {len(experiment.images)} images of {shown(settings.category)} at"
         f" {experiment.images.shape[1]} x {experiment.images.shape[2]},"
         f" {session.describe(settings.device)}, {experiment.describe()}"
     )
@@ -265,7 +266,7 @@ def main(
         folder = settings.data_path / settings.category
         data = datasets.load(folder, settings.image_size, settings.fit)
         for reason in data.skipped:
-            print(f"Skipped {reason}")
+            print(shown(f"Skipped {reason}"))
         digests = datasets.digests(data)
         if resume:
             Folder(settings.folder).check_images(digests)

@@ -12,11 +12,12 @@ import contextlib
 import dataclasses
 import math
 import re
+import reprlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from common.endings import MistakeError
+from common.endings import MistakeError, shown
 
 PROJECT = Path(__file__).resolve().parents[2]
 BUDGET = 540.0  # seconds of learning that a default run may take: it ends within ten minutes
@@ -58,7 +59,7 @@ class Kind:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def whole(low: int, high: int, multiple: int = 1) -> Kind:
@@ -222,7 +223,7 @@ class Settings:
         for field in dataclasses.fields(self):
             value, kind = getattr(self, field.name), field.metadata["kind"]
             if not (kind.accepts(value) or (value is None and field.default is None)):
-                raise SettingsError(f"{field.name} is {kind.what}, not {value!r}")
+                raise SettingsError(f"{field.name} is {kind.what}, not {reprlib.repr(value)}")
 
     @property
     def folder(self) -> Path:
@@ -306,7 +307,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the sentence and exit with code 2."""
-        self.exit(2, f"{self.prog}: {message} (--help lists every flag)\n")
+        self.exit(2, f"{self.prog}: {shown(message)} (--help lists every flag)\n")
 
 
 def add_settings(

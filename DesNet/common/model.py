@@ -10,7 +10,7 @@ import numpy as np
 
 from common import run_folder, session
 from common.endings import MistakeError
-from common.flags import Settings
+from common.flags import Settings, SettingsError
 from common.layers import Network
 from common.session import tf
 
@@ -72,8 +72,12 @@ class Model(ABC):
 
     @classmethod
     @abstractmethod
-    def remade(cls, settings: Any, constants: dict[str, np.ndarray]) -> Any:
-        """The model of a run, from its settings and constants."""
+    def remade(cls, learned: run_folder.Learned) -> Any:
+        """The model of a run, from its settings and constants.
+
+        Raises:
+            RunError, SettingsError: these do not fit each other.
+        """
 
     @classmethod
     def load(cls, folder: Path | str) -> Any:
@@ -90,7 +94,12 @@ class Model(ABC):
             DeviceError: the run's precision cannot be had here.
         """
         learned = run_folder.read(folder, cls.__name__, cls.settings_class)
-        model = cls.remade(learned.settings, learned.constants)
+        try:
+            model = cls.remade(learned)
+        except SettingsError as error:
+            raise run_folder.RunError(
+                f"the run in {folder} is damaged: its files do not go together ({error})."
+            ) from error
         model.build_model()
         learned.folder.restore(model)
         return model

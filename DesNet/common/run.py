@@ -16,7 +16,7 @@ import PIL
 from tqdm import tqdm
 
 from common import files, flags, history
-from common.endings import Stop
+from common.endings import Stop, shown
 from common.files import FileError
 from common.flags import Settings
 from common.run_folder import ANEW, FORMAT, Folder, RunError
@@ -132,7 +132,7 @@ class Run(Folder):
         while (aside := folder.with_name(f"{folder.name}.{number}")).exists():
             number += 1
         folder.rename(aside)
-        print(f"The run that was in {folder} is now in {aside}")
+        print(shown(f"The run that was in {folder} is now in {aside}"))
 
     @property
     def seconds(self) -> float:
@@ -218,7 +218,7 @@ class Run(Folder):
         print(f"{done} of {total} iterations in {self.seconds:.0f} s")
         for name, value in figures.items():
             print(f"  {name:<24} {value:.4g}")
-        print(f"Written to {self.folder}:")
+        print(shown(f"Written to {self.folder}:"))
         print("  " + " ".join(name for name in sorted(self.written) if "/" not in name))
         print("  checkpoints/ log/ progress/")
         if done < total:

@@ -19,7 +19,7 @@ files comes to mean something else; `model`; `images`, the names of those that w
 
 from __future__ import annotations
 
-import zipfile
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
@@ -120,10 +120,9 @@ class Folder:
             RunError: they are missing or damaged.
         """
         try:
-            with np.load(self.folder / name) as arrays:
-                return dict(arrays)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise RunError(f"{self.folder / name} is missing or damaged.") from error
+            return files.read_arrays(self.folder / name)
+        except FileError as error:
+            raise RunError(str(error)) from error
 
     # What was learned
 
@@ -136,9 +135,9 @@ class Folder:
         Raises:
             RunError: there is no run, or one of another model or another version.
         """
-        if not (self.folder / "config.json").is_file():
+        if not os.path.isfile(self.folder / "config.json"):  # whatever its name is
             raise RunError(f"there is no run in {self.folder}: learn one with main.py.")
-        if not (self.folder / "manifest.json").is_file():
+        if not os.path.isfile(self.folder / "manifest.json"):
             raise RunError(
                 f"the run in {self.folder} has no manifest.json, as those of earlier versions:"
                 " make it again."
@@ -152,7 +151,7 @@ class Folder:
                 f" reads {FORMAT}: make it again, or use the version that made it."
             )
         names = manifest.get("images")
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        if not names or not isinstance(names, list) or not all(isinstance(n, str) for n in names):
             raise RunError(f"{self.folder / 'manifest.json'} is damaged: it names no images.")
         return manifest
 
@@ -189,7 +188,7 @@ class Folder:
                         raise ValueError(f"{variable.op.name} has another shape")
                 model.saver.restore(model.session, prefix)
             return numbers[-1]
-        except (tf.errors.OpError, OSError, ValueError, TypeError, KeyError) as error:
+        except Exception as error:  # TensorFlow raises anything of a damaged checkpoint
             raise RunError(
                 f"the checkpoint {prefix} is damaged or of another shape (other images, another"
                 " network)."
@@ -239,6 +238,21 @@ class Learned(NamedTuple):
     settings: Any
     constants: dict[str, np.ndarray]
     names: list[str]  # of the images that it learned
+
+    def constant(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """One of the constants, which has this shape and holds finite numbers.
+
+        Raises:
+            RunError: it is missing, or is not so.
+        """
+        value = self.constants.get(name)
+        if value is None or value.shape != shape or not np.isfinite(value).all():
+            found = "missing" if value is None else f"of the shape {value.shape} or not finite"
+            raise RunError(
+                f"constants.npz in {self.folder.folder} is damaged: {name} is {found}, where"
+                f" config.json and manifest.json ask for the shape {shape}."
+            )
+        return value
 
 
 def read(folder: Path | str, model: str, settings_class: type[Settings]) -> Learned:

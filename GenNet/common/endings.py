@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import sys
 import threading
@@ -27,6 +28,11 @@ BROKEN_PIPE = 128 + 13
 
 unfinished: set[Path] = set()  # temporary files, which a process that ends at once takes along
 
+# What a terminal takes for a command, or shows in another order or on another line.
+UNSHOWN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
 Handler = Callable[[int, FrameType | None], Any]
 
 
@@ -37,6 +43,22 @@ class MistakeError(Exception):
 def exit_code(number: int) -> int:
     """The exit code of a command that the signal `number` has ended."""
     return 128 + number
+
+
+def shown(text: object) -> str:
+    r"""A text from outside as a terminal may show it: what is not to be printed is escaped.
+
+    Control characters become such as \x1b, bytes that are no Unicode such as \xff, and so does
+    what the encoding of the console lacks.
+    """
+
+    def escaped(match: re.Match[str]) -> str:
+        code = ord(match[0])
+        code -= 0xDC00 if 0xDC80 <= code <= 0xDCFF else 0  # a byte of a file name, see PEP 383
+        return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return UNSHOWN.sub(escaped, str(text)).encode(encoding, "backslashreplace").decode(encoding)
 
 
 # Signals
@@ -150,6 +172,7 @@ def end_in_a_sentence(prog: str, run: Callable[[], object], stopped: str) -> Non
 
 
 def _fail(prog: str, sentence: str) -> NoReturn:
+    sentence = shown(sentence)
     end = "" if sentence.endswith(".") else "."
     print(f"{prog}: {sentence}{end}", file=sys.stderr)
     sys.exit(MISTAKE)

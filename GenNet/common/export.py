@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import shutil
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,7 +13,8 @@ import numpy as np
 from PIL import Image
 
 from common import figures
-from common.files import FileError, write_json, write_whole
+from common.endings import shown
+from common.files import FileError, check_writable, write_json, write_whole
 from common.flags import Parser
 from common.session import tf
 
@@ -61,43 +63,63 @@ def write(args: argparse.Namespace, model: Model, to: Path, make: Callable[[], M
     """
     if args.export:
         export(model, args.export)
-        print(f"SavedModel in {args.export}; signatures.json in it says what it takes and gives")
-        return
-    made = make()
-    save_images(to, made)
-    print(f"{len(made.images)} image{'s' if len(made.images) > 1 else ''} in {to}")
+        told = f"SavedModel in {args.export}; signatures.json in it says what it takes and gives"
+    else:
+        made = make()
+        save_images(to, made)
+        told = f"{len(made.images)} image{'s' if len(made.images) > 1 else ''} in {to}"
+    print(shown(told))
+
+
+def check(args: argparse.Namespace, to: Path) -> None:
+    """Find out before any work whether what a command asks for can be written.
+
+    Args:
+        args: with `export`, see `add_flags`.
+        to: see `save_images`.
+
+    Raises:
+        FileError: it cannot, or its ending is another.
+    """
+    if args.export:
+        if os.path.lexists(args.export):
+            raise FileError(f"{args.export} is there already: choose another folder to export to.")
+        check_writable(args.export)
+    elif to.suffix not in ("", ".png", ".gif", ".npz"):
+        raise FileError(f"cannot write {to}: its ending is to be {ENDINGS}.")
+    else:
+        check_writable(to if to.suffix else to / _single(1))
+
+
+def _single(number: int) -> str:
+    """The file of one image, counted from 1, in a folder of them."""
+    return f"{number:04d}.png"
 
 
 def save_images(to: Path, made: Made) -> None:
     """Write images to a file whose ending says how, or each to a PNG of its own.
 
     Args:
-        to: ends in .png, .gif or .npz; without an ending it is a folder.
+        to: ends in .png, .gif or .npz; without an ending it is a folder.  It passed `check`.
         made: the images; a GIF shows their film, or else one image after another.
 
     Raises:
-        FileError: the ending is another, or it cannot be written.
+        FileError: it cannot be written.
     """
     images = made.images
     frames = images[:, None] if made.film is None else made.film
-    try:
-        (to if not to.suffix else to.parent).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(f"cannot write {to}: {error.strerror}.") from error
     if not to.suffix:
         for i, image in enumerate(figures.to_uint8(images), 1):
-            _write_png(to / f"{i:04d}.png", image)
+            _write_png(to / _single(i), image)
     elif to.suffix == ".png":
         scale = 1 if len(images) == 1 else figures.SCALE
         _write_png(to, figures.tiles(figures.wrapped(images, COLUMNS), scale))
     elif to.suffix == ".gif":
         tiled = [figures.tiles(figures.wrapped(frame, COLUMNS)) for frame in frames]
         write_whole(to, lambda file: figures.write_gif(file, tiled, MILLISECONDS))
-    elif to.suffix == ".npz":
+    else:
         content: dict[str, Any] = {"images": images.astype(np.float32), **made.arrays}
         write_whole(to, lambda file: np.savez_compressed(file, **content))
-    else:
-        raise FileError(f"cannot write {to}: its ending is to be {ENDINGS}.")
 
 
 def _write_png(path: Path, picture: np.ndarray) -> None:
@@ -113,18 +135,19 @@ def export(model: Model, folder: Path) -> None:
 
     Args:
         model: learned.
-        folder: to be made.
+        folder: to be made.  It passed `check`.
 
     Raises:
-        FileError: it is there already, or cannot be written.
+        FileError: it cannot be written.
     """
-    if folder.exists():
-        raise FileError(f"{folder} is there already: choose another folder to export to.")
-    temporary = folder.with_name(f".{folder.name}.tmp")
     learned = model.learned_values()
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        with tf.Graph().as_default(), tf.Session() as session:
+        with (
+            tempfile.TemporaryDirectory(dir=folder.parent, prefix=".", suffix=".tmp") as around,
+            tf.Graph().as_default(),
+            tf.Session() as session,
+        ):
+            temporary = Path(around) / "model"
             signatures = model.signatures()
             session.run(tf.global_variables_initializer())
             for variable in tf.global_variables():
@@ -139,10 +162,8 @@ def export(model: Model, folder: Path) -> None:
                 },
             )
             builder.save()
-        about = {name: each.about for name, each in signatures.items()}
-        write_json(temporary / "signatures.json", about)
-        temporary.rename(folder)
-    except (OSError, tf.errors.OpError) as error:
+            about = {name: each.about for name, each in signatures.items()}
+            write_json(temporary / "signatures.json", about)
+            temporary.rename(folder)
+    except (OSError, ValueError, tf.errors.OpError) as error:  # also a name that is no Unicode
         raise FileError(f"cannot write {folder}: {error}.") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

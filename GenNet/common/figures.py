@@ -23,6 +23,8 @@ TILE = 64  # pixels: a sprite shows larger images at this size
 SPRITE_BYTES = 2_000_000  # a page of several runs carries a few sprites
 GIF_BYTES = 1_900_000  # what mail and chat still take
 GIF_WIDTH = 1600  # pixels
+# What Pillow raises of a file that is no picture, or a damaged one.
+NO_PICTURE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
@@ -165,7 +167,7 @@ def read_panels(folder: Path) -> dict[int, np.ndarray]:
     paths = {int(path.stem): path for path in folder.glob("*.png") if path.stem.isdecimal()}
     panels = {}
     for number, path in sorted(paths.items()):
-        with contextlib.suppress(OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            panels[number] = np.asarray(Image.open(path).convert("RGB"))
-    shape = list(panels.values())[-1].shape if panels else None
-    return {number: panel for number, panel in panels.items() if panel.shape == shape}
+        with contextlib.suppress(*NO_PICTURE), Image.open(path, formats=["PNG"]) as picture:
+            panels[number] = np.asarray(picture.convert("RGB"))
+    last = panels[max(panels)].shape if panels else None
+    return {number: panel for number, panel in panels.items() if panel.shape == last}
