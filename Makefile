@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run report test bench format common clean
+.PHONY: run report test bench bench-gpu format common clean
 
 run: $(VENV)/run-ready
 	$(BIN)/python GenNet/main.py
@@ -18,12 +18,16 @@ test: $(VENV)/test-ready
 	$(BIN)/ruff format --check .
 	cd GenNet && ../$(BIN)/mypy --config-file ../pyproject.toml *.py common/*.py ../data/*.py
 	cd DesNet && ../$(BIN)/mypy --config-file ../pyproject.toml *.py
-	$(BIN)/mypy report.py benchmarks/bench.py
+	$(BIN)/mypy report.py benchmarks/bench.py benchmarks/gpu.py
 	$(BIN)/python -m pytest
 
 # Beside PyTorch, on this machine: about 25 minutes.  BENCH holds flags of benchmarks/bench.py.
 bench: $(VENV)/bench-ready
 	$(BIN)/python benchmarks/bench.py $(BENCH)
+
+# The same steps on a GPU, for which TensorFlow and PyTorch are to be installed for CUDA.
+bench-gpu: $(VENV)/bench-ready
+	$(BIN)/python benchmarks/gpu.py $(BENCH)
 
 format: $(VENV)/test-ready
 	$(BIN)/ruff check --fix .

@@ -20,7 +20,7 @@ import numpy as np
 
 from common import datasets, samplers, session, streams
 from common.export import Signature
-from common.layers import Network, in_halves
+from common.layers import Network, in_halves, reduce_sum
 from common.model import LearningError, Model, Record
 from common.run_folder import Learned
 from common.session import tf
@@ -60,10 +60,10 @@ class DesNet(Model):
             colours: [N, 3], the mean colour of each training image, in [0, 255].  Chains start
                 there.  Each image has one, whose step size MALA and HMC adapt; chains that never
                 end are at most MAX_CHAINS.
-            num_cores: of the processor that computes; by default those of the device.  With more
-                than one, the two halves of a batch are computed side by side, and every operation
-                by half of the cores: of operations as small as these, each spread over all cores,
-                the threads wait for each other longer than they compute.
+            num_cores: of the processor that computes, 0 for a GPU; by default those of the device.
+                With more than one, the two halves of a batch are computed side by side, and every
+                operation by half of the cores: of operations as small as these, each spread over
+                all cores, the threads wait for each other longer than they compute.
 
         Raises:
             SettingsError: the settings do not go together.
@@ -77,7 +77,9 @@ class DesNet(Model):
         device = self.settings.device
         self.num_cores = session.num_cores(device) if num_cores is None else num_cores
         network = NETWORKS[str(self.settings.network)]
-        layers = partial(network, step_size=self.settings.step_size or 0.3)
+        layers = partial(
+            network, step_size=self.settings.step_size or 0.3, on_gpu=self.num_cores == 0
+        )
         self._network = Network("descriptor", layers, self.settings.seed)
 
     @classmethod
@@ -116,7 +118,7 @@ class DesNet(Model):
 
     def log_reference(self, images: tf.Tensor) -> tf.Tensor:
         """Log p0(Y) [B], up to a constant."""
-        return -tf.reduce_sum(tf.square(images), [1, 2, 3]) / (2 * self.settings.ref_sigma**2)
+        return -reduce_sum(tf.square(images), [1, 2, 3]) / (2 * self.settings.ref_sigma**2)
 
     def score(self, images: tf.Tensor) -> tf.Tensor:
         """The score, d log p(Y) / dY = df(Y) / dY - Y / s^2.

@@ -9,40 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cached_property, partial
-from typing import NamedTuple
 
 import numpy as np
 
-from common import datasets, gauge, samplers, streams
+from common import datasets, gauge, samplers, session, streams
 from common.export import Signature
-from common.layers import Network, forward_jacobian
+from common.layers import Network, forward_jacobian, reduce_sum
 from common.model import Model, Record
 from common.run_folder import Learned
 from common.session import tf
 from common.streams import Stream
 from generator_network import top_down
 from generator_settings import SAMPLERS, Settings
-from inference import Inputs, Posterior
+from inference import Inference, Inputs, Learning, Posterior
 
 __all__ = ["SAMPLERS", "GenNet", "Settings", "load"]
 
 JITTER = 0.2  # of the steps of HMC: z has few dimensions
-
-
-class Inference(NamedTuple):
-    """Step one of an iteration: Z inferred, and the prior reduced."""
-
-    chains: samplers.Chains  # of the batch, before the prior is reduced
-    step_size: tf.Tensor  # [B], adapted
-    z: tf.Tensor  # [N, d], all chains as they then stand
-
-
-class Learning(NamedTuple):
-    """Step two: W moved."""
-
-    loss: tf.Tensor  # at the noise of the iteration
-    gradient_norm: tf.Tensor
-    update: tf.Operation
 
 
 class GenNet(Model):
@@ -55,7 +38,11 @@ class GenNet(Model):
     settings_class = Settings
 
     def __init__(
-        self, settings: Settings, num_images: int, visible: np.ndarray | None = None
+        self,
+        settings: Settings,
+        num_images: int,
+        visible: np.ndarray | None = None,
+        num_cores: int | None = None,
     ) -> None:
         """Describe the model; `build_model` builds it.
 
@@ -63,6 +50,7 @@ class GenNet(Model):
             settings: see `generator_settings`; what they leave open is resolved here.
             num_images: N, how many training images there are; each has a chain of its own.
             visible: which pixels of each training image are seen, [N, S, S, 1]; by default all.
+            num_cores: of the processor that computes, 0 for a GPU; by default those of the device.
 
         Raises:
             SettingsError: the settings do not go together.
@@ -71,7 +59,8 @@ class GenNet(Model):
         self.settings = settings.resolved(num_images)
         self.num_images = num_images
         self.visible = visible
-        layers = partial(top_down, settings=self.settings)
+        cores = session.num_cores(self.settings.device) if num_cores is None else num_cores
+        layers = partial(top_down, settings=self.settings, on_gpu=cores == 0)
         self._network = Network("generator", layers, self.settings.seed)
 
     @classmethod
@@ -112,7 +101,7 @@ class GenNet(Model):
         residual = images - self.generator(z)
         if visible is not None:
             residual *= visible
-        return tf.reduce_sum(tf.square(residual), [1, 2, 3])
+        return reduce_sum(tf.square(residual), [1, 2, 3])
 
     def log_prob(
         self,
@@ -141,7 +130,7 @@ class GenNet(Model):
     @staticmethod
     def _log_joint(error: tf.Tensor, z: tf.Tensor, sigma: tf.Tensor | float) -> tf.Tensor:
         """Log p(Y, Z) [B] of the squared errors [B] and z [B, d], as for `log_prob`."""
-        return -error / (2 * sigma**2) - tf.reduce_sum(tf.square(z), 1) / 2
+        return -error / (2 * sigma**2) - reduce_sum(tf.square(z), [1]) / 2
 
     def jacobian(self, z: tf.Tensor, visible: tf.Tensor | None = None) -> tf.Tensor:
         """J = df/dz of the visible outputs, [B, d, D].
@@ -164,7 +153,7 @@ class GenNet(Model):
     def gauss_newton_metric(self, jacobian: tf.Tensor, sigma: tf.Tensor | float) -> tf.Tensor:
         """G = I + J^T J / sigma^2, [B, d, d], for J [B, d, D]."""
         product = tf.matmul(jacobian, jacobian, transpose_b=True)
-        return tf.eye(self.settings.z_dim, dtype=jacobian.dtype) + product / sigma**2
+        return tf.constant(np.eye(self.settings.z_dim), jacobian.dtype) + product / sigma**2
 
     def log_prob_and_score(
         self,

@@ -9,7 +9,7 @@ from common.session import tf
 from generator_settings import Settings
 
 
-def top_down(z: tf.Tensor, settings: Settings) -> tf.Tensor:
+def top_down(z: tf.Tensor, settings: Settings, on_gpu: bool = False) -> tf.Tensor:
     """Z [B, d] -> [B, S, S, 3], of which the images are the tanh."""
     z = tf.ensure_shape(z, [None, settings.z_dim])
     base, width, smooth = settings.image_size // 16, settings.width, bool(settings.smooth)
@@ -23,6 +23,6 @@ def top_down(z: tf.Tensor, settings: Settings) -> tf.Tensor:
     for channels in (4 * width, 2 * width, width):  # [B, 8, 8, 256] ... [B, 32, 32, 64]
         stddev = math.sqrt(2 / (taps / 4 * x.shape[3]))
         name = f"deconv_{channels}"
-        x = leaky_relu(conv2d_transpose(x, channels, 5, 2, name, stddev, smooth))
+        x = leaky_relu(conv2d_transpose(x, channels, 5, 2, name, stddev, smooth, on_gpu))
     stddev = math.sqrt(2 / (taps / 4 * width))
-    return conv2d_transpose(x, 3, 5, 2, "image", stddev, smooth)  # [B, 64, 64, 3]
+    return conv2d_transpose(x, 3, 5, 2, "image", stddev, smooth, on_gpu)  # [B, 64, 64, 3]

@@ -64,14 +64,21 @@ SAME_STEPS: dict[str, dict] = {  # the assignment's iteration: 30 steps, no more
 }
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The flags, each with its default."""
-    parser = flags.Parser("benchmarks/bench.py", __doc__)
+def data_parser(prog: str, description: str) -> flags.Parser:
+    """The flags that say what is learned, and how often it is timed."""
+    parser = flags.Parser(prog, description)
     add = parser.add_argument
     add("--data_path", type=Path, default=ROOT / "data", help="folder that holds the categories")
     add("--generator_category", default="lion_tiger", help="images that GenNet learns")
     add("--descriptor_category", default="egret", help="images that DesNet learns")
     add("--rounds", type=flags.whole(1, 1000), default=7, help="alternating rounds")
+    return parser
+
+
+def make_parser() -> flags.Parser:
+    """The flags, each with its default."""
+    parser = data_parser("benchmarks/bench.py", __doc__)
+    add = parser.add_argument
     add(
         "--limit",
         type=flags.number(1, 1e6),
@@ -156,7 +163,28 @@ def alternate(tasks: dict[str, tuple[str, str, dict]], rounds: int) -> dict[str,
     }
 
 
+def load_images(parser: flags.Parser, args: argparse.Namespace) -> dict[str, np.ndarray]:
+    """By model a batch of images [N, 64, 64, 3]; a sentence and exit code 2 if there are none."""
+    if find_spec("torch") is None:
+        parser.exit(2, f"{parser.prog}: no PyTorch; pip install -r benchmarks/requirements.txt\n")
+    folders = {"GenNet": (args.generator_category, 11), "DesNet": (args.descriptor_category, 7)}
+    try:
+        return {
+            model: datasets.load(args.data_path / category, 64).images[:batch].astype(np.float32)
+            for model, (category, batch) in folders.items()
+        }
+    except datasets.DatasetError as mistake:
+        parser.exit(2, f"{parser.prog}: {mistake}\n")
+
+
 # Parts
+
+
+def count_flop(model: str, images: np.ndarray) -> float:
+    """FLOP of an iteration of the same work on images of 64 x 64."""
+    flop = {"GenNet": GENERATOR_FLOP, "DesNet": DESCRIPTOR_FLOP}[model]
+    passes = {"GenNet": 2 * STEPS + 3, "DesNet": 2 * STEPS + 6}[model]
+    return flop * passes * len(images)
 
 
 def measure_steps(args: argparse.Namespace, images: dict[str, np.ndarray]) -> dict:
@@ -176,9 +204,7 @@ def measure_steps(args: argparse.Namespace, images: dict[str, np.ndarray]) -> di
                 arguments |= SAME_STEPS[model]
             tasks[name] = (module, model.lower(), arguments)
         times = alternate(tasks, args.rounds)
-        flop = {"GenNet": GENERATOR_FLOP, "DesNet": DESCRIPTOR_FLOP}[model]
-        passes = {"GenNet": 2 * STEPS + 3, "DesNet": 2 * STEPS + 6}[model]
-        flop *= passes * len(images[model])
+        flop = count_flop(model, images[model])
         for row in times.values():
             row["gflop_per_second"] = flop / row["median"] / 1e9
         result[model] = {
@@ -389,17 +415,7 @@ def main() -> None:
     """Measure, print and write; a mistake of the user's ends it with a sentence and exit code 2."""
     parser = make_parser()
     args = parser.parse_args()
-    if find_spec("torch") is None:
-        parser.exit(2, f"{parser.prog}: no PyTorch; pip install -r benchmarks/requirements.txt\n")
-    categories = {"GenNet": args.generator_category, "DesNet": args.descriptor_category}
-    try:
-        images = {
-            model: datasets.load(args.data_path / category, 64).images.astype(np.float32)
-            for model, category in categories.items()
-        }
-    except datasets.DatasetError as mistake:
-        parser.exit(2, f"{parser.prog}: {mistake}\n")
-    images = {"GenNet": images["GenNet"][:11], "DesNet": images["DesNet"][:7]}  # one batch
+    images = load_images(parser, args)
     path = HERE / "results.json"
     results = read_json(path) if path.exists() else {}
     results["machine"] = machine()

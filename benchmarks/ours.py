@@ -43,6 +43,18 @@ def desnet(images: np.ndarray, precision: str, **options: object) -> Callable[[]
     return lambda: next(records)
 
 
+def on_device(
+    model: str, device: str, tf32: bool, images: np.ndarray, precision: str, **options: object
+) -> Callable[[], object]:
+    """An iteration of a model, "gennet" or "desnet", on a device, on all images at once.
+
+    `tf32` is whether a GPU may round the factors of float32 products to 10 bits.
+    """
+    tf.config.experimental.enable_tensor_float_32_execution(tf32)
+    options |= {"device": device, "batch_size": len(images)}
+    return {"gennet": gennet, "desnet": desnet}[model](images, precision, **options)
+
+
 def matrix_product(size: int, dtype: str) -> Callable[[], object]:
     """A product of two square matrices."""
     with tf.Graph().as_default():

@@ -26,6 +26,7 @@ def _to_tensor(images: np.ndarray, layout: torch.memory_format) -> torch.Tensor:
         torch.from_numpy(images.astype(np.float32))
         .permute(0, 3, 1, 2)
         .contiguous(memory_format=layout)
+        .to(torch.get_default_device())
     )
 
 
@@ -77,7 +78,7 @@ def _langevin(
     """STEPS steps of x + (delta^2 / 2) d log p / dx + delta U, log p summed over the chains."""
     for _ in range(STEPS):
         x = x.detach().requires_grad_()
-        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=bfloat16):
             total = log_prob(x)
         (score,) = torch.autograd.grad(total, x)
         x = x + delta**2 / 2 * score + delta * torch.randn_like(x)
@@ -159,6 +160,30 @@ def desnet(images: np.ndarray, channels_last: bool, bfloat16: bool = False) -> C
         adam.step()
 
     return iterate
+
+
+def has_gpu() -> bool:
+    """Whether PyTorch sees a GPU."""
+    return torch.cuda.is_available()
+
+
+def on_device(model: str, device: str, tf32: bool, **arguments: object) -> Callable[[], None]:
+    """An iteration of a model, "gennet" or "desnet", on a device: "gpu" or "cpu".
+
+    It returns when the device has done all of it, as a run of a TensorFlow session does, and takes
+    the fastest algorithms, as TensorFlow does; for the rest see ours.py.
+    """
+    torch.set_default_device("cuda" if device == "gpu" else device)
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
+    iterate = {"gennet": gennet, "desnet": desnet}[model](**arguments)
+
+    def run() -> None:
+        iterate()
+        if device == "gpu":
+            torch.cuda.synchronize()
+
+    return run
 
 
 def time_to_quality(images: np.ndarray, goals: list[float], limit: float) -> dict:

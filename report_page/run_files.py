@@ -118,7 +118,12 @@ def find(output: Path) -> list[Path]:
     """The folders of all runs under `output`, GenNet's first."""
     folders = {path.parent for mark in MARKS for path in output.rglob(mark)}
     return sorted(
-        (f for f in folders if f.name not in INSIDE_A_RUN and is_run(f)),
+        # One that begins is hidden until it is whole.
+        (
+            f
+            for f in folders
+            if f.name not in INSIDE_A_RUN and not f.name.startswith(".") and is_run(f)
+        ),
         key=lambda f: (f.parent.name != "GenNet", f),
     )
 

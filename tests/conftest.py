@@ -40,10 +40,10 @@ HOSTILE = {
 }
 
 
-def gennet(num_images=3, visible=None, **options):
+def gennet(num_images=3, visible=None, num_cores=2, **options):
     """A small GenNet, described."""
     options = {"image_size": SIDE, "width": 4, "precision": "float32", **options}
-    return GenNet(GeneratorSettings(**options), num_images, visible)
+    return GenNet(GeneratorSettings(**options), num_images, visible, num_cores)
 
 
 def desnet(colours=COLOURS, num_cores=2, **options):

@@ -1,8 +1,10 @@
 """What the benchmark rests on: its count of operations, and rounds that alternate."""
 
+from importlib import import_module
+
 import numpy as np
 import tensorflow.compat.v1 as tf
-from conftest import ROOT, load_file
+from conftest import IMAGES, ROOT, fails, load_file
 
 from common import convolutions, layers
 from descriptor_settings import Settings as DescriptorSettings
@@ -11,6 +13,7 @@ from generator_settings import Settings as GeneratorSettings
 from GenNet import GenNet
 
 bench = load_file(ROOT / "benchmarks" / "bench.py")
+gpu = load_file(ROOT / "benchmarks" / "gpu.py")
 
 
 def operations(build):
@@ -63,3 +66,28 @@ def test_rounds_alternate(monkeypatch):
         "A": {"median": 3.0, "least": 1.0, "most": 5.0},
         "B": {"median": 4.0, "least": 2.0, "most": 6.0},
     }
+
+
+def test_without_a_gpu_its_benchmark_ends_in_a_sentence(capsys, monkeypatch):
+    monkeypatch.setattr(gpu.session, "gpu_details", lambda device: None)
+    sentence = fails(capsys, gpu.main, [])
+    assert sentence.startswith("benchmarks/gpu.py: TensorFlow sees no GPU here; pip install")
+
+
+def once(tasks, rounds):
+    """The tasks, each run once in this process."""
+    for module, function, arguments in tasks.values():
+        getattr(import_module(module), function)(**arguments)()
+    return {name: {"median": 2.0, "least": 1.0, "most": 3.0} for name in tasks}
+
+
+def test_the_benchmark_of_a_gpu_times_the_same_work(monkeypatch, capsys):
+    monkeypatch.setattr(gpu, "alternate", once)
+    ours = {name: each for name, each in gpu.CONTENDERS.items() if name == "ours, TF32"}
+    rows = gpu.measure({"GenNet": IMAGES, "DesNet": IMAGES}, ours, "cpu", 1)
+    assert [(row["model"], row["images"]) for row in rows] == [("GenNet", 3), ("DesNet", 3)]
+    for row in rows:
+        flop = bench.count_flop(row["model"], IMAGES)
+        assert row["gflop"] == flop / 1e9
+        assert row["times"]["ours, TF32"]["gflop_per_second"] == flop / 2e9
+    assert capsys.readouterr().out.count("2000.00 ms  (1000.00 to 3000.00)") == 2

@@ -17,7 +17,7 @@ from targets import (
     sample,
 )
 
-from common import samplers
+from common import samplers, streams
 
 
 def numpy_banana(x):
@@ -72,7 +72,7 @@ def random_numbers(name, key, first_step, num_steps, shape):
     with tf.Graph().as_default(), tf.Session() as session:
         draws = []
         for t in range(first_step, first_step + num_steps):
-            step_key = samplers.fold_in(tf.constant(key), t)
+            step_key = streams.fold_in(tf.constant(key), t)
             noise_key, accept_key = tf.unstack(tf.random.experimental.stateless_split(step_key))
             if name == "langevin":  # which draws nothing else
                 noise_key = step_key

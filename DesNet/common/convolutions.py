@@ -1,8 +1,9 @@
-"""Convolutions with "SAME" padding, in the form that a processor computes fastest.
+"""Convolutions with "SAME" padding, in the form that the device computes fastest.
 
 The sums are those of `tf.nn.conv2d` and `tf.nn.conv2d_transpose`, and so are the weights:
 [k, k, channels of the larger image, channels of the smaller one].  Only their order differs, which
-shows in the last bits.  Three forms pay (`make bench` measures what they come to):
+shows in the last bits.  A GPU is given TensorFlow's own, for which it has kernels.  On a processor
+three forms pay (`make bench` measures what they come to):
 
 * Columns in pairs.  Images of a few channels, as of colours, leave the processor's vectors nearly
   empty.  As they lie in memory, [B, H, W, c] are [B, H, W / 2, 2 c], and the columns of a kernel of
@@ -25,10 +26,10 @@ FEW_CHANNELS = 4  # of an image: up to here pixels are put together
 FEW_PIXELS = 16  # of an image: up to here a transposed convolution is a product
 
 
-def convolution(x: tf.Tensor, weight: tf.Tensor, stride: int) -> tf.Tensor:
+def convolution(x: tf.Tensor, weight: tf.Tensor, stride: int, on_gpu: bool = False) -> tf.Tensor:
     """[B, H, W, c] and [k, k, c, channels] -> [B, ceil(H / stride), ceil(W / stride), channels]."""
     _, height, width, depth = x.shape
-    if not _in_pairs([height, width], depth, stride):
+    if on_gpu or not _in_pairs([height, width], depth, stride):
         return tf.nn.conv2d(x, weight, stride, "SAME")
 
     @tf.custom_gradient
@@ -40,13 +41,15 @@ def convolution(x: tf.Tensor, weight: tf.Tensor, stride: int) -> tf.Tensor:
     return in_pairs(x, weight)
 
 
-def transposed_convolution(x: tf.Tensor, weight: tf.Tensor, stride: int) -> tf.Tensor:
+def transposed_convolution(
+    x: tf.Tensor, weight: tf.Tensor, stride: int, on_gpu: bool = False
+) -> tf.Tensor:
     """[B, H, W, c] and [k, k, channels, c] -> [B, stride H, stride W, channels]."""
-    if x.shape[1] * x.shape[2] <= FEW_PIXELS:
+    if not on_gpu and x.shape[1] * x.shape[2] <= FEW_PIXELS:
         return _transposed_as_products(x, weight, stride)
     channels = weight.shape[2]
     batch, height, width = tf.shape(x)[0], stride * x.shape[1], stride * x.shape[2]
-    if not _in_pairs([height, width], channels, stride):
+    if on_gpu or not _in_pairs([height, width], channels, stride):
         return tf.nn.conv2d_transpose(x, weight, [batch, height, width, channels], stride, "SAME")
     shape = [batch, height, width // 2, 2 * channels]
     y = tf.nn.conv2d_transpose(x, _paired(weight), shape, [2, 1], "SAME")

@@ -7,6 +7,7 @@ as N(0, stddev^2), biases as 0 unless said otherwise.
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -178,13 +179,49 @@ def weighted_sum(
         return _inner_product(activation(x), weight)
 
 
+# TensorFlow's own gradients of sums compute with shapes, and a GPU copies these back and waits.
+
+
+def _spread(up: tf.Tensor, x: tf.Tensor, axes: list[int]) -> tf.Tensor:
+    """`up`, which lacks the axes of x, in the shape of x."""
+    kept = [1 if i in axes else size or -1 for i, size in enumerate(x.shape.as_list())]
+    return tf.broadcast_to(tf.reshape(up, kept), tf.shape(x))
+
+
+def reduce_sum(x: tf.Tensor, axes: list[int]) -> tf.Tensor:
+    """The sum of x over axes, of which the first, of unknown size, is none."""
+
+    @tf.custom_gradient
+    def reduced(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        return tf.reduce_sum(x, axes), lambda up: _spread(up, x, axes)
+
+    return reduced(x)
+
+
+def reduce_mean(x: tf.Tensor, axes: list[int]) -> tf.Tensor:
+    """The mean of x over axes of known size."""
+    count = math.prod(x.shape[axis] for axis in axes)
+
+    @tf.custom_gradient
+    def reduced(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        return tf.reduce_mean(x, axes), lambda up: _spread(up, x, axes) / count
+
+    return reduced(x)
+
+
 def conv2d(
-    x: tf.Tensor, channels: int, kernel: int, stride: int, name: str, stddev: float
+    x: tf.Tensor,
+    channels: int,
+    kernel: int,
+    stride: int,
+    name: str,
+    stddev: float,
+    on_gpu: bool = False,
 ) -> tf.Tensor:
     """Convolution with bias, "SAME": [B, H, W, c] -> [B, ceil(H / stride), ..., channels]."""
     with tf.variable_scope(name):
         weight = _weight([kernel, kernel, x.shape[3], channels], stddev, x)
-        return convolution(x, weight, stride) + _bias(channels, x)
+        return convolution(x, weight, stride, on_gpu) + _bias(channels, x)
 
 
 def _smoothed(weight: tf.Tensor) -> tf.Tensor:
@@ -209,6 +246,7 @@ def conv2d_transpose(
     name: str,
     stddev: float,
     smooth: bool = False,
+    on_gpu: bool = False,
 ) -> tf.Tensor:
     """Transposed convolution with bias, "SAME": [B, H, W, c] -> [B, stride H, ..., channels].
 
@@ -219,7 +257,7 @@ def conv2d_transpose(
         weight = _weight([side, side, channels, x.shape[3]], stddev, x)
         if smooth:
             weight = _smoothed(weight)
-        return transposed_convolution(x, weight, stride) + _bias(channels, x)
+        return transposed_convolution(x, weight, stride, on_gpu) + _bias(channels, x)
 
 
 # Derivatives and pieces of a batch

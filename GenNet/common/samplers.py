@@ -21,8 +21,8 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+from common import streams
 from common.session import tf
-from common.streams import fold_in
 
 LogProbFn = Callable[["tf.Tensor"], "tf.Tensor"]
 MetricFn = Callable[["tf.Tensor"], tuple["tf.Tensor", "tf.Tensor", "tf.Tensor"]]
@@ -31,6 +31,7 @@ MetricFn = Callable[["tf.Tensor"], tuple["tf.Tensor", "tf.Tensor", "tf.Tensor"]]
 # (1998) for MALA, Beskos et al. (2013) for HMC.
 TARGET_ACCEPTANCE = {"mala": 0.574, "hmc": 0.651}
 
+KEYS_ON = "/device:CPU:0"  # where the keys of the steps are made
 
 NAMES = {  # in words
     "preconditioned": "Langevin dynamics in the Gauss-Newton metric",
@@ -71,6 +72,20 @@ def _sum(x: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(x, list(range(1, x.shape.rank)))  # [B, ...] -> [B]
 
 
+# TensorFlow reads keys on the processor.  Made on a GPU, each would have to be copied back, and
+# every step of a chain would wait for it.
+
+
+def _fold_in(key: tf.Tensor, number: tf.Tensor | int) -> tf.Tensor:
+    with tf.device(KEYS_ON):
+        return streams.fold_in(key, number)
+
+
+def _two_keys(key: tf.Tensor) -> list[tf.Tensor]:
+    with tf.device(KEYS_ON):
+        return tf.unstack(tf.random.experimental.stateless_split(key))
+
+
 def standard_normal(
     shape: tf.Tensor, key: tf.Tensor, dtype: tf.DType | str = "float32"
 ) -> tf.Tensor:
@@ -79,7 +94,8 @@ def standard_normal(
     The law of `tf.random.stateless_normal`, whose kernel takes its logarithms and cosines one by
     one; here they are operations on the whole tensor, in half the time.
     """
-    size = tf.reduce_prod(shape)
+    # As scalars: the product of a vector of whole numbers is no work for a GPU, which copies it.
+    size = math.prod(tf.unstack(shape))
     uniform = tf.random.stateless_uniform([2, (size + 1) // 2], key, dtype=dtype)  # in [0, 1)
     radius = tf.sqrt(-2 * tf.math.log(1 - uniform[0]))
     angle = 2 * math.pi * uniform[1] - [[0.0], [math.pi / 2]]  # the cosine, and the sine
@@ -153,9 +169,7 @@ def _tested(
 
     def step(t, *state):  # type: ignore[no-untyped-def]
         *old, accepted, magnitude = state
-        proposal_key, accept_key = tf.unstack(
-            tf.random.experimental.stateless_split(fold_in(key, first_step + t))
-        )
+        proposal_key, accept_key = _two_keys(_fold_in(key, first_step + t))
         new, log_ratio = propose(proposal_key, *old)
         accept = _accept(log_ratio, accept_key, adjust)
         return [
@@ -203,7 +217,7 @@ def langevin(
 
     def step(t: tf.Tensor, x: tf.Tensor, magnitude: tf.Tensor) -> list:
         score = score_fn(x)
-        noise = standard_normal(tf.shape(x), fold_in(key, first_step + t), x.dtype)
+        noise = standard_normal(tf.shape(x), _fold_in(key, first_step + t), x.dtype)
         return [x + delta**2 / 2 * score + delta * noise, magnitude + _mean(tf.abs(score))]
 
     zeros = tf.zeros_like(_mean(x))
@@ -250,7 +264,7 @@ def hmc(
         delta = mean_delta
         if jitter:
             span = [1 - jitter, 1 + jitter]
-            shape, jitter_key = tf.shape(log_prob), fold_in(key, 0)
+            shape, jitter_key = tf.shape(log_prob), _fold_in(key, 0)
             factor = tf.random.stateless_uniform(shape, jitter_key, *span, dtype=x.dtype)
             delta *= _per_chain(factor, x)
         new_x, new_log_prob, new_score, new_momentum = x, log_prob, score, momentum
@@ -335,7 +349,9 @@ def preconditioned_langevin(
     def log_proposal(x: tf.Tensor, factor: tf.Tensor, mean: tf.Tensor) -> tf.Tensor:
         # log N(x; mean, delta^2 (L L^T)^-1), less the terms that both directions share.
         whitened = tf.linalg.matvec(factor, x - mean, transpose_a=True) / delta
-        log_det = tf.reduce_sum(tf.math.log(tf.linalg.diag_part(factor)), -1)
+        # tf.linalg.diag_part has a number to pad with, which a GPU copies back at every step.
+        diagonal = tf.raw_ops.MatrixDiagPart(input=factor)
+        log_det = tf.reduce_sum(tf.math.log(diagonal), -1)
         return log_det - tf.reduce_sum(whitened**2, -1) / 2
 
     def propose(key, x, log_prob, score, factor, mean):  # type: ignore[no-untyped-def]
