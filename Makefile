@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run report test bench bench-gpu format common clean
+.PHONY: run report test bench bench-gpu sentences format common clean
 
 run: $(VENV)/run-ready
 	$(BIN)/python GenNet/main.py
@@ -28,6 +28,10 @@ bench: $(VENV)/bench-ready
 # The same steps on a GPU, for which TensorFlow and PyTorch are to be installed for CUDA.
 bench-gpu: $(VENV)/bench-ready
 	$(BIN)/python benchmarks/gpu.py $(BENCH)
+
+# All that the commands can say, in one list.
+sentences: $(VENV)/test-ready
+	$(BIN)/python tests/sentences.py
 
 format: $(VENV)/test-ready
 	$(BIN)/ruff check --fix .

@@ -43,7 +43,7 @@ import diagnostics
 import quadrature
 from common import figures, flags, run_folder, streams
 from common.endings import shown
-from common.files import check_writable
+from common.files import FileError, check_writable, read_arrays
 from common.ownership import owned
 from common.run_folder import Folder, Learned, RunError
 from common.streams import Stream
@@ -112,8 +112,8 @@ def load_images(learned: Learned) -> tuple[np.ndarray, list[str]]:
         )
     finish = "finish the run by main.py --resume"
     try:
-        images = learned.folder.read_arrays("results.npz").get("images", np.empty(0))
-    except RunError as error:
+        images = read_arrays(folder / "results.npz").get("images", np.empty(0))
+    except FileError as error:
         raise RunError(f"{str(error)[:-1]}: {finish}.") from error
     side = learned.settings.image_size
     if (

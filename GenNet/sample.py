@@ -100,7 +100,9 @@ def make(model: GenNet, args: argparse.Namespace) -> Made:
         z = choose_z(model, run_folder.read(args.run, "GenNet", Settings).names, args)
         return Made(model.generate(z), {"z": z})
     if model.visible is not None:
-        raise RunError(f"the run in {args.run} sees no whole images (it has --occlude).")
+        raise RunError(
+            f"the run in {args.run} sees no whole images (it has --occlude): choose another."
+        )
     settings = model.settings
     pictures = datasets.read_images(args.reconstruct, settings.image_size, settings.fit)
     return Made(infer(model, pictures.astype(np.float32)), {"pictures": pictures})

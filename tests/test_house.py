@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import sentences
 from conftest import ROOT
 
 COMMON = ROOT / "GenNet" / "common"
@@ -52,6 +53,12 @@ def test_files_and_functions_are_short():
                 body = node.body[1:] if ast.get_docstring(node) else node.body
                 lines = body[-1].end_lineno - body[0].lineno + 1 if body else 0
                 assert lines <= 60, f"{path}: {node.name} has {lines} lines"
+
+
+def test_the_list_of_sentences_is_whole():
+    assert sentences.LIST.read_text(encoding="utf-8") == sentences.sentences(), (
+        "run `make sentences`, and read what is new: what is wrong, where, and what to do?"
+    )
 
 
 @pytest.mark.parametrize("name", ["GenNet", "DesNet"])

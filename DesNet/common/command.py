@@ -5,6 +5,7 @@ A model brings an `Experiment`; `main` does the rest.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from abc import ABC, abstractmethod
@@ -21,7 +22,7 @@ from common.flags import Settings, SettingsError
 from common.model import Model, Record
 from common.ownership import owned
 from common.run import Run, settings_to_resume
-from common.run_folder import Folder, Picture, RunError, png
+from common.run_folder import ANEW, Folder, Picture, RunError, png
 
 EVALUATED = 256  # images that pictures, arrays and figures are of
 
@@ -240,12 +241,9 @@ def read_flags(
         return given, False
     parser = make_parser(prog, description, settings_class, only_said=True)
     said = vars(parser.parse_args(arguments)).keys()
-    try:
-        before = Folder(given.folder).settings(settings_class)
-    except RunError as error:
-        raise RunError(
-            f"no run to go on with in {given.folder} ({str(error)[:-1]}): leave out --resume."
-        ) from error
+    if not os.path.isfile(given.folder / "config.json"):
+        raise RunError(f"there is no run to go on with in {given.folder}: leave out --resume.")
+    before = Folder(given.folder, ANEW).settings(settings_class)
     return settings_to_resume(given, before, set(said)), True
 
 
@@ -269,7 +267,7 @@ def main(
             print(shown(f"Skipped {reason}"))
         digests = datasets.digests(data)
         if resume:
-            Folder(settings.folder).check_images(digests)
+            Folder(settings.folder, ANEW).check_images(digests)
         stopped_by = learn(experiment(settings, data), digests, resume)
         if stopped_by not in (None, signal.SIGINT):
             sys.exit(endings.exit_code(stopped_by))

@@ -115,9 +115,14 @@ class _Log:
         try:
             yield
         except OSError as error:
-            raise FileError(f"cannot write {self._path}: {error.strerror}.") from error
+            raise FileError(
+                f"cannot write {self._path}: {error.strerror}; make room, and go on with --resume."
+            ) from error
         except tf.errors.OpError as error:
-            raise FileError(f"cannot write to {self._folder}: {reason(error)}.") from error
+            raise FileError(
+                f"cannot write to {self._folder}: {reason(error)}; make room, and go on with"
+                " --resume."
+            ) from error
 
     def _write(self, event: tf.Event) -> None:
         self._events.write(event.SerializeToString())

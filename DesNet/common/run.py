@@ -47,7 +47,7 @@ class Run(Folder):
                 those that are learned; digests of all.
             constants: what the model is made of besides its settings.
         """
-        super().__init__(model.settings.folder)
+        super().__init__(model.settings.folder, ANEW)
         self.history: list[Record] = []
         self.metrics: dict[str, Any] = {}
         self.stop = Stop(tqdm.write)
@@ -96,14 +96,15 @@ class Run(Folder):
             RunError: its checkpoint is missing, damaged or of a model of another shape, its history
                 is damaged, or the folder cannot be written.
         """
+        self.manifest(str(self._manifest["model"]))
+        iteration = self.restore(self._model)
+        path = self.folder / "history.csv"
         try:
-            self.manifest(str(self._manifest["model"]))
-            iteration = self.restore(self._model)
-            self.history = history.read(self.folder / "history.csv", iteration)
-            for name in columns - set(self.history[0] if self.history else columns):
-                raise RunError(f"{self.folder / 'history.csv'} has no column {name}.")
-        except (RunError, FileError) as error:
-            raise RunError(f"{str(error)[:-1]}: {ANEW}.") from error
+            self.history = history.read(path, iteration)
+        except FileError as error:
+            raise self._damaged(error) from error
+        for name in sorted(columns - set(self.history[0] if self.history else columns)):
+            raise self._damaged(f"{path} is damaged: it has no column {name}")
         try:
             seconds = files.read_json(self.folder / "checkpoints" / "time.json")["seconds"]
             self._seconds_before = float(seconds)

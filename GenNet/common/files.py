@@ -65,7 +65,8 @@ def _temporary(path: Path) -> Iterator[tuple[IO[bytes], Path, Path]]:
 
 
 def _cannot_write(path: Path, error: OSError) -> FileError:
-    return FileError(f"cannot write {path}: {error.strerror or error}.")
+    reason = error.strerror or error
+    return FileError(f"cannot write {path}: {reason}; make room, or choose another place.")
 
 
 def check_writable(path: Path) -> None:

@@ -98,7 +98,8 @@ class Model(ABC):
             model = cls.remade(learned)
         except SettingsError as error:
             raise run_folder.RunError(
-                f"the run in {folder} is damaged: its files do not go together ({error})."
+                f"the run in {folder} is damaged: its files do not go together ({error}):"
+                f" {run_folder.AGAIN}."
             ) from error
         model.build_model()
         learned.folder.restore(model)

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from common.model import Model
 
 FORMAT = 1  # of a run's files
-ANEW = "leave out --resume to start anew"
+AGAIN = "make the run again, or choose another"  # what to do about one that is damaged, and
+ANEW = "leave out --resume to start anew"  # about one that was to be gone on with
 
 
 class RunError(MistakeError):
@@ -61,13 +62,23 @@ class Folder:
     """The folder of a run: files are written whole, and read with care.
 
     Attributes:
-        folder: OUTPUT_DIR/CATEGORY.
+        folder: OUTPUT_DIR/NAME.
         written: the names of the files that were written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, advice: str = AGAIN) -> None:
+        """Describe it; nothing is read.
+
+        Args:
+            folder: OUTPUT_DIR/NAME.
+            advice: what to do if it is damaged.
+        """
         self.folder = folder
         self.written: list[str] = []
+        self._advice = advice
+
+    def _damaged(self, wrong: object) -> RunError:
+        return RunError(f"{str(wrong).rstrip('.')}: {self._advice}.")
 
     # Files
 
@@ -111,7 +122,7 @@ class Folder:
         try:
             return files.read_json(self.folder / name)
         except FileError as error:
-            raise RunError(str(error)) from error
+            raise self._damaged(error) from error
 
     def read_arrays(self, name: str) -> dict[str, np.ndarray]:
         """Arrays of the run.
@@ -122,7 +133,7 @@ class Folder:
         try:
             return files.read_arrays(self.folder / name)
         except FileError as error:
-            raise RunError(str(error)) from error
+            raise self._damaged(error) from error
 
     # What was learned
 
@@ -144,7 +155,10 @@ class Folder:
             )
         manifest = self.read_json("manifest.json")
         if manifest.get("model") != model:
-            raise RunError(f"the run in {self.folder} is of {manifest.get('model')}, not {model}.")
+            raise RunError(
+                f"the run in {self.folder} is of {manifest.get('model')}, not {model}: choose"
+                " another."
+            )
         if manifest.get("format") != FORMAT:
             raise RunError(
                 f"the run in {self.folder} has format {manifest.get('format')}, where this version"
@@ -152,7 +166,7 @@ class Folder:
             )
         names = manifest.get("images")
         if not names or not isinstance(names, list) or not all(isinstance(n, str) for n in names):
-            raise RunError(f"{self.folder / 'manifest.json'} is damaged: it names no images.")
+            raise self._damaged(f"{self.folder / 'manifest.json'} is damaged: it names no images")
         return manifest
 
     def settings(self, settings_class: type[Settings]) -> Any:
@@ -164,7 +178,7 @@ class Folder:
         try:
             return flags.from_config(settings_class, self.read_json("config.json"))
         except SettingsError as error:
-            raise RunError(f"config.json in {self.folder} is damaged: {error}.") from error
+            raise self._damaged(f"{self.folder / 'config.json'} is damaged: {error}") from error
 
     def restore(self, model: Model) -> int:
         """Read the newest checkpoint into a model that is built.
@@ -177,7 +191,7 @@ class Folder:
         """
         numbers = self._checkpoints()
         if not numbers:
-            raise RunError(f"there is no checkpoint in {self.folder / 'checkpoints'}.")
+            raise self._damaged(f"there is no checkpoint in {self.folder / 'checkpoints'}")
         prefix = str(self.folder / "checkpoints" / f"model-{numbers[-1]}")
         try:
             # Restoring alone would take any shape.
@@ -189,9 +203,9 @@ class Folder:
                 model.saver.restore(model.session, prefix)
             return numbers[-1]
         except Exception as error:  # TensorFlow raises anything of a damaged checkpoint
-            raise RunError(
+            raise self._damaged(
                 f"the checkpoint {prefix} is damaged or of another shape (other images, another"
-                " network)."
+                " network)"
             ) from error
 
     def _checkpoints(self) -> list[int]:
@@ -213,7 +227,7 @@ class Folder:
         """
         before = self.read_json("manifest.json").get("digests")
         if not isinstance(before, dict):
-            raise RunError(f"{self.folder / 'manifest.json'} is damaged: it has no digests.")
+            raise self._damaged(f"{self.folder / 'manifest.json'} is damaged: it has no digests")
         changes = {
             "changed": [n for n in digests if n in before and digests[n] != before[n]],
             "gone": [n for n in before if n not in digests],
@@ -250,7 +264,7 @@ class Learned(NamedTuple):
             found = "missing" if value is None else f"of the shape {value.shape} or not finite"
             raise RunError(
                 f"constants.npz in {self.folder.folder} is damaged: {name} is {found}, where"
-                f" config.json and manifest.json ask for the shape {shape}."
+                f" config.json and manifest.json ask for the shape {shape}: {AGAIN}."
             )
         return value
 
