@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import tempfile
@@ -21,6 +22,8 @@ from common.streams import Stream
 
 PIECE = 1024  # images that are decoded together: what waits in memory to be written
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+# Of what is under these names.  Pillow would try fifty more, and call Ghostscript for some.
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP")
 
 
 class DatasetError(Exception):
@@ -41,8 +44,12 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith(("I", "F")):
         # Pillow clips 16-bit and float pixels when it converts them: scale them to 8 bits.
         white = 1.0 if image.mode == "F" else 65535.0
-        grey = np.asarray(image, np.float64).clip(0, white) / white * 255
-        return Image.fromarray(grey.round().astype(np.uint8)).convert("RGB")
+        grey = np.array(image, np.float64)  # changed in place: it may be large
+        np.nan_to_num(grey, copy=False)
+        grey.clip(0, white, out=grey)
+        grey /= white
+        grey *= 255
+        return Image.fromarray(grey.round(out=grey).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
@@ -52,7 +59,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 def _read(path: Path, image_size: int, fit: str) -> np.ndarray | str:
     """The image [S, S, 3] uint8, or a sentence that says why it is none."""
     try:
-        with Image.open(path) as file:
+        with Image.open(path, formats=FORMATS) as file:
             image = _to_rgb(file)
         size = (image_size, image_size)
         if fit == "crop":
@@ -62,14 +69,21 @@ def _read(path: Path, image_size: int, fit: str) -> np.ndarray | str:
         return np.asarray(image)
     except Image.UnidentifiedImageError:
         return f"{path.name}: not an image"
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,  # what Pillow raises for a damaged PNG
-        Image.DecompressionBombError,
-        Image.DecompressionBombWarning,
-    ) as error:
-        return f"{path.name}: {error}"
+    # Of a damaged file Pillow's readers raise nearly everything, NotImplementedError, struct.error
+    # and MemoryError too; whatever it is, the file cannot be read.
+    except Exception as error:
+        why = " ".join(str(error).split())[:200]
+        return f"{path.name}: {why if why.isprintable() and why else type(error).__name__}"
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Pillow's warnings of damage go unsaid: a file is decoded, or named with what is wrong."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # An image of over 90 million pixels is a mistake or an attack: Pillow only warns of it.
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
 
 
 def read_images(paths: Sequence[Path], image_size: int, fit: str) -> np.ndarray:
@@ -78,8 +92,7 @@ def read_images(paths: Sequence[Path], image_size: int, fit: str) -> np.ndarray:
     Raises:
         DatasetError: one is no readable image.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
+    with _quiet():
         images = [_read(path, image_size, fit) for path in paths]
     for image in images:
         if isinstance(image, str):
@@ -139,11 +152,9 @@ def _decode(paths: list[Path], image_size: int, fit: str) -> Dataset:
     with (
         tempfile.TemporaryFile() as file,
         ThreadPoolExecutor(os.cpu_count()) as pool,
-        warnings.catch_warnings(),
+        _quiet(),
         tqdm(total=len(paths), desc="Images", leave=False, delay=2, dynamic_ncols=True) as bar,
     ):
-        # An image of over 90 million pixels is a mistake or an attack: Pillow only warns of it.
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
         for i in range(0, len(paths), PIECE):
             piece = paths[i : i + PIECE]
             decoded = pool.map(lambda path: _read(path, image_size, fit), piece)
