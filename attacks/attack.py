@@ -23,10 +23,16 @@ for folder in (ROOT / "DesNet", ROOT / "GenNet", ROOT):
 from common import flags  # noqa: E402
 
 from attacks import harness  # noqa: E402
+from attacks.disks import Disks  # noqa: E402
 from attacks.harness import BrokenRuleError, Kind, Tally  # noqa: E402
 from attacks.images import Images  # noqa: E402
+from attacks.kills import Kills  # noqa: E402
+from attacks.pairs import Pairs  # noqa: E402
+from attacks.run_folders import RunFolders  # noqa: E402
+from attacks.settings import Flags, Learning  # noqa: E402
 
-KINDS: dict[str, type[Kind]] = {kind.name: kind for kind in (Images,)}
+ALL: tuple[type[Kind], ...] = (Images, Flags, Learning, RunFolders, Kills, Disks, Pairs)
+KINDS = {kind.name: kind for kind in ALL}
 
 
 def make_parser() -> flags.Parser:
