@@ -6,11 +6,12 @@ import contextlib
 import math
 import os
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -24,6 +25,7 @@ PIECE = 1024  # images that are decoded together: what waits in memory to be wri
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 # Of what is under these names.  Pillow would try fifty more, and call Ghostscript for some.
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP")
+_QUIET = threading.Lock()  # held while stderr is another
 
 
 class DatasetError(Exception):
@@ -77,13 +79,26 @@ def _read(path: Path, image_size: int, fit: str) -> np.ndarray | str:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Pillow's warnings of damage go unsaid: a file is decoded, or named with what is wrong."""
-    with warnings.catch_warnings():
+def _quiet() -> Iterator[IO[str]]:
+    """Warnings of damage go unsaid, Pillow's and libtiff's: a file is decoded, or its name is told.
+
+    Yields:
+        What stderr is meanwhile, for a progress bar: libtiff prints there whatever Python says.
+    """
+    with (
+        _QUIET,
+        warnings.catch_warnings(),
+        open(os.devnull, "wb") as null,
+        os.fdopen(os.dup(2), "w") as terminal,
+    ):
         warnings.simplefilter("ignore")
         # An image of over 90 million pixels is a mistake or an attack: Pillow only warns of it.
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        yield
+        os.dup2(null.fileno(), 2)
+        try:
+            yield terminal
+        finally:
+            os.dup2(terminal.fileno(), 2)
 
 
 def read_images(paths: Sequence[Path], image_size: int, fit: str) -> np.ndarray:
@@ -117,8 +132,8 @@ def load(folder: Path, image_size: int = 64, fit: str = "stretch") -> Dataset:
     Raises:
         DatasetError: there is no such folder, or no readable image in it, or no room for them.
     """
-    if not folder.is_dir():
-        siblings = sorted(path.name for path in folder.parent.glob("[!._]*") if path.is_dir())
+    if not os.path.isdir(folder):  # a name that is too long is none, where Path.is_dir raises
+        siblings = _visible_folders(folder.parent)
         there = f"; {folder.parent} holds {', '.join(siblings)}" if siblings else ""
         raise DatasetError(
             f"no image folder {folder}{there}; choose one with --data_path and --category."
@@ -146,14 +161,30 @@ def load(folder: Path, image_size: int = 64, fit: str = "stretch") -> Dataset:
     return data
 
 
+def _visible_folders(folder: Path) -> list[str]:
+    """Names of the folders in a folder, if it can be read."""
+    try:
+        names = [path.name for path in folder.iterdir() if os.path.isdir(path)]
+    except OSError:
+        return []
+    return sorted(name for name in names if name[0] not in "._")
+
+
 def _decode(paths: list[Path], image_size: int, fit: str) -> Dataset:
     """The images of these files, in a temporary file; `load` says what becomes of the others."""
     names, skipped = [], []
     with (
         tempfile.TemporaryFile() as file,
         ThreadPoolExecutor(os.cpu_count()) as pool,
-        _quiet(),
-        tqdm(total=len(paths), desc="Images", leave=False, delay=2, dynamic_ncols=True) as bar,
+        _quiet() as terminal,
+        tqdm(
+            total=len(paths),
+            desc="Images",
+            leave=False,
+            delay=2,
+            dynamic_ncols=True,
+            file=terminal,
+        ) as bar,
     ):
         for i in range(0, len(paths), PIECE):
             piece = paths[i : i + PIECE]
