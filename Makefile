@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run report test bench format common clean
+.PHONY: run report test bench attack format common clean
 
 run: $(VENV)/run-ready
 	$(BIN)/python GenNet/main.py
@@ -18,12 +18,16 @@ test: $(VENV)/test-ready
 	$(BIN)/ruff format --check .
 	cd GenNet && ../$(BIN)/mypy --config-file ../pyproject.toml *.py common/*.py ../data/*.py
 	cd DesNet && ../$(BIN)/mypy --config-file ../pyproject.toml *.py
-	$(BIN)/mypy report.py benchmarks/bench.py
+	$(BIN)/mypy report.py benchmarks/bench.py attacks/attack.py
 	$(BIN)/python -m pytest
 
 # Beside PyTorch, on this machine: about 25 minutes.  BENCH holds flags of benchmarks/bench.py.
 bench: $(VENV)/bench-ready
 	$(BIN)/python benchmarks/bench.py $(BENCH)
+
+# Damage, kills and full disks: takes minutes.  ATTACK holds flags of attacks/attack.py.
+attack: $(VENV)/attack-ready
+	$(BIN)/python attacks/attack.py $(ATTACK)
 
 format: $(VENV)/test-ready
 	$(BIN)/ruff check --fix .
@@ -45,8 +49,12 @@ $(VENV)/run-ready: requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	touch $@
 
-$(VENV)/test-ready: tests/requirements.txt requirements.txt | $(BIN)/python
+$(VENV)/test-ready: tests/requirements.txt attacks/requirements.txt requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -r tests/requirements.txt
+	touch $@
+
+$(VENV)/attack-ready: attacks/requirements.txt requirements.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -r attacks/requirements.txt
 	touch $@
 
 $(VENV)/bench-ready: benchmarks/requirements.txt requirements.txt | $(BIN)/python

@@ -20,8 +20,6 @@ ROOT = Path(__file__).resolve().parent.parent
 for folder in (ROOT / "DesNet", ROOT / "GenNet", ROOT):
     sys.path.insert(0, str(folder))
 
-from common import flags  # noqa: E402
-
 from attacks import harness  # noqa: E402
 from attacks.disks import Disks  # noqa: E402
 from attacks.harness import BrokenRuleError, Kind, Tally  # noqa: E402
@@ -30,6 +28,7 @@ from attacks.kills import Kills  # noqa: E402
 from attacks.pairs import Pairs  # noqa: E402
 from attacks.run_folders import RunFolders  # noqa: E402
 from attacks.settings import Flags, Learning  # noqa: E402
+from common import flags  # noqa: E402
 
 ALL: tuple[type[Kind], ...] = (Images, Flags, Learning, RunFolders, Kills, Disks, Pairs)
 KINDS = {kind.name: kind for kind in ALL}
@@ -49,10 +48,8 @@ def make_parser() -> flags.Parser:
         help=f"which attacks, of {', '.join(KINDS)}",
     )
     add("--scale", type=flags.number(0, 1000), default=1.0, help="of the number of attempts")
-    add(
-        "--count", type=flags.whole(1, 10**9), help="attempts of each kind, whatever the scale"
-    )
-    add("--again", metavar="PLAN", help="make one attempt again, as a failure says it")
+    add("--count", type=flags.whole(1, 10**9), help="attempts of each kind, whatever the scale")
+    add("--again", nargs="+", metavar="PLAN", help="make attempts again, as failures say them")
     return parser
 
 
@@ -73,9 +70,8 @@ def attack(names: list[str], seed: int, scale: float, count: int | None) -> dict
     return tallies
 
 
-def again(plan: dict) -> bool:
+def again(kind: Kind, plan: dict) -> bool:
     """Make one attempt; whether the rule held."""
-    kind = KINDS[plan.pop("kind")]()
     try:
         kind.attempt(plan)
     except BrokenRuleError as failure:
@@ -94,12 +90,12 @@ def main(arguments: list[str] | None = None) -> None:
     tqdm.monitor_interval = 0  # no thread of tqdm's in a process that forks
     if args.again:
         try:
-            plan = json.loads(args.again)
-        except ValueError:
-            plan = None
-        if not isinstance(plan, dict) or plan.get("kind") not in KINDS:
-            parser.error(f"--again {args.again}: no plan, as a failure prints it")
-        sys.exit(not again(plan))
+            plans = [json.loads(text) for text in args.again]
+            kinds = [KINDS[plan.pop("kind")] for plan in plans]
+        except (ValueError, KeyError, AttributeError):
+            parser.error("--again: no plan, as a failure prints it")
+        held = [again(kind(), plan) for kind, plan in zip(kinds, plans, strict=True)]
+        sys.exit(not all(held))
     tallies = attack(args.kinds, args.seed, args.scale, args.count)
     print(harness.table(tallies))
     print(f"seed {args.seed}: --seed {args.seed} makes the same attempts again")

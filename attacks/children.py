@@ -21,7 +21,7 @@ import traceback
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import tqdm
@@ -156,7 +156,8 @@ class Child:
             file.close()
         if code is not None and code < 0:
             code = 128 - code
-        self._ended = Ended(code, *texts, self.start, time.monotonic())
+        output, errors = texts
+        self._ended = Ended(code, output, errors, self.start, time.monotonic())
         if hasattr(self, "process"):
             self.process.returncode = code  # it was waited for here
 
@@ -226,7 +227,7 @@ def _name(code: int) -> str:
 
 
 def _last_frame(lines: list[str]) -> str:
-    """The last error of a trace, where the project raised it."""
+    """The kind of the last error of a trace, and the last line of the project on its way."""
     frames = [
         f"{Path(match[1]).name} {match[2]}"
         for line in lines
@@ -234,7 +235,8 @@ def _last_frame(lines: list[str]) -> str:
         and match[1].startswith(str(ROOT))
         and "/.venv/" not in match[1]
     ]
-    return f"{lines[-1][:100] if lines else ''} ({frames[-1] if frames else 'no line of ours'})"
+    error = lines[-1].partition(":")[0] if lines else ""
+    return f"{error} in {frames[-1] if frames else 'no line of the project'}"
 
 
 class Worker:
@@ -244,14 +246,6 @@ class Worker:
         """Prepare it; `work` gets a value and returns one, or raises BrokenRuleError."""
         self._work = work
         self._pid = 0
-
-    def __enter__(self) -> Worker:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
-        self.close()
 
     def ask(self, value: Any, limit: float = 30.0) -> Any:
         """What `work` returns.

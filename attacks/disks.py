@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from attacks import children, victims
 from attacks.children import Child, Command
 from attacks.harness import BrokenRuleError, Kind, Plan
-from attacks.victims import CATEGORY, MODELS, Victims
+from attacks.victims import CATEGORY, MODELS
 
 SIZE = 16 << 20  # bytes of the small file system
 COMMANDS = ("plain", "resume", "use", "report", "posterior")
@@ -35,7 +35,7 @@ class Disks(Kind):
 
     def __init__(self) -> None:
         super().__init__()
-        self.victims = Victims()
+        self.victims = victims.shared()
 
     def plans(self) -> st.SearchStrategy[Plan]:
         """What is full, when, and how much of it is left."""
@@ -55,14 +55,10 @@ class Disks(Kind):
         """Run the command on a full disk, make room, and run it again."""
         output = self.victims.folder()
         try:
-            with small_disk(output) if plan["way"] == "full" else suppress():
+            with small_disk(output) if plan["way"] == "full" else nullcontext():
                 self._attempt(plan, output)
         finally:
             shutil.rmtree(output)
-
-    def close(self) -> None:
-        """Remove the runs."""
-        self.victims.close()
 
     def _attempt(self, plan: Plan, output: Path) -> None:
         model, whole = plan["model"], self.victims.run(plan["model"])

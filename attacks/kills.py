@@ -9,14 +9,14 @@ from __future__ import annotations
 import shutil
 import signal
 import time
-from typing import Any
+from pathlib import Path
 
 from hypothesis import strategies as st
 
 from attacks import children, victims
 from attacks.children import Child
 from attacks.harness import BrokenRuleError, Kind, Plan
-from attacks.victims import MODELS, Victims
+from attacks.victims import MODELS
 
 # Exit codes as a shell says them.  0: it ended by itself first, or in an orderly way after an
 # iteration, with everything written.
@@ -32,7 +32,7 @@ class Kills(Kind):
 
     def __init__(self) -> None:
         super().__init__()
-        self.victims = Victims()
+        self.victims = victims.shared()
 
     def plans(self) -> st.SearchStrategy[Plan]:
         """One or two signals, each after a share of the time that the command takes."""
@@ -50,17 +50,16 @@ class Kills(Kind):
         """Start, kill, perhaps go on and kill again, and go on to the end."""
         output = self.victims.folder()
         try:
-            for i, blow in enumerate(plan["blows"]):
-                self.strike(plan, *blow, output, ["--resume"] if i else [])
+            for i, (name, share) in enumerate(plan["blows"]):
+                self.strike(plan, name, share, output, ["--resume"] if i else [])
             victims.go_on(self.victims, plan["model"], output)
         finally:
             shutil.rmtree(output)
 
-    def strike(self, plan: Plan, name: str, share: float, output: Any, more: list[str]) -> None:
+    def strike(self, plan: Plan, name: str, share: float, output: Path, more: list[str]) -> None:
         """Run the command, and send it a signal."""
         model = plan["model"]
-        times = self.victims.fresh_seconds if plan["fresh"] else None
-        length = times[model] if times else self.victims.seconds(model)
+        length = self.victims.seconds(model, plan["fresh"]) if share else 0.0
         child = Child(self.victims.main(model, output, *more), fresh=plan["fresh"])
         if child.runs_until(child.start + share * length):
             child.signal(SIGNALS[name])
@@ -75,10 +74,6 @@ class Kills(Kind):
         children.check(ended, (0, 2, *CODES[name]))
         if ended.code == 2 and not more:
             raise BrokenRuleError(f"exit code 2 after SIG{name}", "\n".join(ended.said))
-
-    def close(self) -> None:
-        """Remove the runs."""
-        self.victims.close()
 
 
 def _own(errors: str) -> str:

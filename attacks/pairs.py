@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from attacks import children, victims
 from attacks.children import Child, Ended
 from attacks.harness import BrokenRuleError, Kind, Plan
-from attacks.victims import CATEGORY, MODELS, Victims
+from attacks.victims import CATEGORY, MODELS
 
 
 class Pairs(Kind):
@@ -26,7 +26,7 @@ class Pairs(Kind):
 
     def __init__(self) -> None:
         super().__init__()
-        self.victims = Victims()
+        self.victims = victims.shared()
 
     def plans(self) -> st.SearchStrategy[Plan]:
         """Plain commands and --resume, the second after a share of the time that one takes."""
@@ -49,10 +49,6 @@ class Pairs(Kind):
             self._both(plan, output)
         finally:
             shutil.rmtree(output)
-
-    def close(self) -> None:
-        """Remove the runs."""
-        self.victims.close()
 
     def _both(self, plan: Plan, output: Path) -> None:
         model, first, ended = plan["model"], None, []

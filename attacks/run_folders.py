@@ -21,7 +21,7 @@ from attacks import children, victims
 from attacks.children import Command
 from attacks.harness import BrokenRuleError, Kind, Plan
 from attacks.images import edited
-from attacks.victims import CATEGORY, EPOCHS, MODELS, Victims
+from attacks.victims import CATEGORY, EPOCHS, MODELS
 
 SECONDS = 90.0  # that a command may take
 POSTERIOR = ("posterior.json", "posterior.npz", "posterior.png")
@@ -48,38 +48,35 @@ class RunFolders(Kind):
 
     def __init__(self) -> None:
         super().__init__()
-        self.victims = Victims()
+        self.victims = victims.shared()
 
     def plans(self) -> st.SearchStrategy[Plan]:
         """A file of a run, its damage, and the command that meets it."""
         return st.one_of([self._plans_of(model) for model in MODELS])
 
     def _plans_of(self, model: str) -> st.SearchStrategy[Plan]:
-        whole = self.victims.run(model)
-        paths = sorted(p for p in whole.rglob("*"))
-        files = [p.relative_to(whole).as_posix() for p in paths if p.is_file()]
-        folders = [p.relative_to(whole).as_posix() for p in paths if p.is_dir()]
-        weighty = [name for name in files if Path(name).suffix not in (".png", ".gif", ".webp")]
-        name = st.sampled_from([*map(victims.shown, weighty)]) | st.sampled_from(
-            [*map(victims.shown, files), *folders]
-        )
+        whole = self.victims.runs[model]
+        names = {victims.shown(p.relative_to(whole).as_posix()): p for p in whole.rglob("*")}
+        pictures = {name for name, p in names.items() if p.suffix in (".png", ".gif", ".webp")}
+        weighty = sorted(names.keys() - pictures)
         read = ["report", "resume", "longer", "use", "export"]
         commands = [*read, "posterior"] if model == "GenNet" else read
-        return st.fixed_dictionaries(
-            {
-                "model": st.just(model),
-                "file": name,
-                "damage": _damage(),
-                "command": st.sampled_from(commands),
-            }
-        )
+
+        def of(name: str) -> st.SearchStrategy[Plan]:
+            plan = {"model": st.just(model), "file": st.just(name), "damage": _damage(name)}
+            return st.fixed_dictionaries(plan | {"command": st.sampled_from(commands)})
+
+        # Half are of the files that every command reads.
+        said = sorted(name for name in weighty if name.endswith((".json", ".npz", "checkpoint")))
+        name = st.sampled_from(said) | st.sampled_from([*weighty, *sorted(pictures)])
+        return name.flatmap(of)
 
     def attempt(self, plan: Plan) -> None:
         """Damage a copy of the run, and run the command."""
         output = self.victims.folder()
         folder = output / CATEGORY
         try:
-            shutil.copytree(self.victims.run(plan["model"]), folder)
+            shutil.copytree(self.victims.runs[plan["model"]], folder)
             name = plan["file"]
             if name == "log/events":
                 name = f"log/{next((folder / 'log').iterdir()).name}"
@@ -98,10 +95,6 @@ class RunFolders(Kind):
         finally:
             shutil.rmtree(output)
 
-    def close(self) -> None:
-        """Remove the runs."""
-        self.victims.close()
-
     def _command(self, plan: Plan, output: Path) -> Command:
         model, folder = plan["model"], output / CATEGORY
         if plan["command"] == "report":
@@ -115,8 +108,8 @@ class RunFolders(Kind):
             return Command("GenNet/posterior.py", [*where, "--draws=16", "--samplers", "mala"])
         script = "GenNet/sample.py" if model == "GenNet" else "DesNet/synthesize.py"
         to = "--export" if plan["command"] == "export" else "--to"
-        where = output / ("model" if plan["command"] == "export" else "images.npz")
-        return Command(script, [str(folder), "--count=2", to, str(where)])
+        made = output / ("model" if plan["command"] == "export" else "images.npz")
+        return Command(script, [str(folder), "--count=2", to, str(made)])
 
     def _check_resumed(self, plan: Plan, folder: Path) -> None:
         """That what went on has ended: all files can be read, and there are no NaN."""
@@ -131,8 +124,8 @@ class RunFolders(Kind):
             raise BrokenRuleError(f"a resumed run has no finite numbers in {bad[0]}")
 
 
-def _damage() -> st.SearchStrategy[list]:
-    """What is done to a file."""
+def _damage(name: str) -> st.SearchStrategy[list]:
+    """What is done to a file of this name."""
     simple = ["remove", "empty", "directory", "fifo", "loop", "nowhere", "link", "socket"]
     edits = st.one_of(
         st.tuples(st.just("flip"), PLACE, st.integers(1, 255)),
@@ -141,28 +134,31 @@ def _damage() -> st.SearchStrategy[list]:
         st.tuples(st.just("insert"), PLACE, st.binary(min_size=1, max_size=8).map(bytes.hex)),
         st.tuples(st.just("insert"), PLACE, st.sampled_from(["22", "0a", "2c", "00", "ff", "7b"])),
     )
-    edits = st.lists(edits.map(list), min_size=1, max_size=2)
-    return st.one_of(
+    damages: list[st.SearchStrategy[list]] = [
         st.sampled_from(simple).map(lambda what: [what]),
-        st.tuples(st.just("bytes"), edits).map(list),
+        st.tuples(st.just("bytes"), st.lists(edits.map(list), min_size=1, max_size=2)).map(list),
         st.tuples(st.just("fill"), st.sampled_from(["7b7d", "5b5d", "6e756c6c", "31"])).map(list),
         st.tuples(st.just("nest"), st.sampled_from([10**3, 10**5])).map(list),
-        # A value of a JSON, an array of an npz; of other files, their bytes.
-        st.tuples(st.just("value"), st.lists(PLACE, max_size=3), ODD).map(list),
-        st.tuples(st.just("value"), st.lists(PLACE, max_size=3), ODD).map(list),
-        st.tuples(st.just("value"), st.lists(PLACE, min_size=1, max_size=1), ODD).map(list),
-        st.tuples(st.just("array"), PLACE, st.sampled_from(ARRAYS)).map(list),
-    )
+    ]
+    if name.endswith(".json"):
+        damages += [
+            st.tuples(st.just("value"), st.lists(PLACE, max_size=3), ODD).map(list),
+            st.tuples(st.just("value"), st.lists(PLACE, min_size=1, max_size=1), ODD).map(list),
+        ] * 2
+    if name.endswith(".npz"):
+        array = st.tuples(st.just("array"), PLACE, st.sampled_from(ARRAYS)).map(list)
+        damages += [array] * 4
+    return st.one_of(damages)
 
 
 def damage(folder: Path, name: str, how: list) -> None:
     """Damage a file of a run, as a plan says."""
     path, (what, *by) = folder / name, how
-    if what == "value" and path.suffix == ".json":
+    if what == "value":
         value = json.loads(path.read_text())
         path.write_text(json.dumps(_set(value, *by)))
         return
-    if what == "array" and path.suffix == ".npz":
+    if what == "array":
         _damage_array(path, *by)
         return
     content = b"" if path.is_dir() else path.read_bytes()
@@ -189,7 +185,7 @@ def damage(folder: Path, name: str, how: list) -> None:
         path.write_bytes(b"[" * by[0])
     elif what == "bytes":
         path.write_bytes(edited(content, by[0]))
-    elif what != "remove":  # "empty"; a value of what is no JSON, an array of what is no npz
+    elif what == "empty":
         path.write_bytes(b"")
 
 

@@ -23,7 +23,7 @@ from PIL import Image
 from attacks import children, victims
 from attacks.children import Command
 from attacks.harness import BrokenRuleError, Kind, Plan
-from attacks.victims import CATEGORY, MODELS, Victims
+from attacks.victims import CATEGORY, MODELS
 
 SECONDS = 180.0  # that a command which learns may take
 ODD = [
@@ -82,8 +82,7 @@ class _OfSettings(Kind):
     def __init__(self) -> None:
         super().__init__()
         self.classes = {
-            model: children.module(f"{model}/main.py").Experiment.settings_class
-            for model in MODELS
+            model: children.module(f"{model}/main.py").Experiment.settings_class for model in MODELS
         }
 
     def plans(self) -> st.SearchStrategy[Plan]:
@@ -156,7 +155,7 @@ class Flags(_OfSettings):
 
         def read() -> None:
             line = ["--category=no such", *words(plan)]
-            settings, _ = command.read_flags("GenNet/main.py", "x", settings_class, line)
+            settings: Any = command.read_flags("GenNet/main.py", "x", settings_class, line)[0]
             json.dumps(settings.resolved(3).config(), default=str, allow_nan=False)
             with contextlib.suppress(datasets.DatasetError):
                 datasets.load(settings.data_path / settings.category, 16)
@@ -184,7 +183,7 @@ class Learning(_OfSettings):
 
     def __init__(self) -> None:
         super().__init__()
-        self.victims = Victims()
+        self.victims = victims.shared()
 
     def texts(self, name: str, field: dataclasses.Field) -> st.SearchStrategy[str] | None:
         """Those within the limits, and where more is but more work, little."""
@@ -200,7 +199,19 @@ class Learning(_OfSettings):
 
     def plans(self) -> st.SearchStrategy[Plan]:
         """Flags, and names of the category and of an image."""
-        names = [CATEGORY, "Löwe 🦁", "a b", "-x", "$x", "a" * 250, "%s", "{}", "\udcff", "x\ny", "*"]
+        names = [
+            CATEGORY,
+            "Löwe 🦁",
+            "a b",
+            "-x",
+            "$x",
+            "a" * 250,
+            "%s",
+            "{}",
+            "\udcff",
+            "x\ny",
+            "*",
+        ]
         images = ["0.png", "Löwe 🦁.png", "\udcff.png", "x\ny.png", "$x^_.png", "-.png"]
         name = st.just(CATEGORY) | st.sampled_from(names)
         more = {"category": name, "image": st.just("0.png") | st.sampled_from(images)}
@@ -213,10 +224,6 @@ class Learning(_OfSettings):
             self._learn(plan, root)
         finally:
             shutil.rmtree(root)
-
-    def close(self) -> None:
-        """Remove the runs."""
-        self.victims.close()
 
     def _learn(self, plan: Plan, root: Path) -> None:
         images = root / "data" / plan["category"]

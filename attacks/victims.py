@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
 import shutil
 import stat
 import tempfile
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from attacks.harness import BrokenRuleError
 MODELS = ("GenNet", "DesNet")
 CATEGORY = "cats"
 EPOCHS = 6
+PATIENCE = 600.0  # seconds that a run may take which nobody disturbs
 SMALL = {
     "GenNet": ["--width=4", "--sample_steps=2"],
     "DesNet": ["--T=2", "--network=assignment"],
@@ -38,7 +40,8 @@ class Victims:
         for i in range(3):
             pixels = rng.integers(0, 256, (20, 24, 3)).astype(np.uint8)
             Image.fromarray(pixels).save(self.data / CATEGORY / f"{i}.png")
-        self._runs: dict[tuple[str, int], tuple[Path, float]] = {}
+        self._runs: dict[tuple[str, int], Path] = {}
+        self._seconds: dict[str, float] = {}
 
     def main(self, model: str, output: Path, *more: str, seed: int = 0) -> Command:
         """The command that learns a small run into `output`."""
@@ -48,23 +51,33 @@ class Victims:
 
     def run(self, model: str, seed: int = 0) -> Path:
         """A finished run that nobody has disturbed."""
-        return self._run(model, seed)[0]
-
-    def seconds(self, model: str) -> float:
-        """The time that a run takes in a forked process."""
-        return self._run(model, 0)[1]
+        if (model, seed) not in self._runs:
+            output = self.root / "runs" / f"{model}{seed}"
+            self._expect(children.run(self.main(model, output, seed=seed), PATIENCE))
+            self._runs[model, seed] = output / CATEGORY
+        return self._runs[model, seed]
 
     @cached_property
-    def fresh_seconds(self) -> dict[str, float]:
-        """The time that a run takes in a fresh process, whose bits are those of a forked one."""
-        times = {}
-        for model in MODELS:
-            output = self.root / "fresh" / model
-            ended = children.run(self.main(model, output), fresh=True)
+    def runs(self) -> dict[str, Path]:
+        """A finished run of each model, with all that every command writes into one."""
+        runs = {model: self.folder() / CATEGORY for model in MODELS}
+        for model, run in runs.items():
+            shutil.copytree(self.run(model), run)
+        where = [f"--output_dir={runs['GenNet'].parent}", f"--category={CATEGORY}"]
+        few = ["--draws=16", "--samplers", "mala"]
+        self._expect(children.run(Command("GenNet/posterior.py", [*where, *few]), PATIENCE))
+        return runs
+
+    def seconds(self, model: str, fresh: bool = False) -> float:
+        """The time that a run takes in a process, whose bits are those of every other."""
+        key = f"{model} fresh" if fresh else model
+        if key not in self._seconds:
+            output = self.folder()
+            ended = children.run(self.main(model, output), PATIENCE, fresh=fresh)
             self._expect(ended)
             same_run(output / CATEGORY, self.run(model))
-            times[model] = ended.end - ended.start
-        return times
+            self._seconds[key] = ended.end - ended.start
+        return self._seconds[key]
 
     def close(self) -> None:
         """Remove all of it."""
@@ -74,23 +87,18 @@ class Victims:
         """A new empty folder."""
         return Path(tempfile.mkdtemp(dir=self.root))
 
-    def _run(self, model: str, seed: int) -> tuple[Path, float]:
-        if (model, seed) not in self._runs:
-            output = self.root / "runs" / f"{model}{seed}"
-            self._expect(children.run(self.main(model, output, seed=seed), 300))
-            # The second time, nothing is loaded for the first time.
-            again = children.run(self.main(model, self.folder(), seed=seed), 300)
-            if model == "GenNet":
-                where = [f"--output_dir={output}", f"--category={CATEGORY}"]
-                few = ["--draws=16", "--samplers", "mala"]
-                self._expect(children.run(Command("GenNet/posterior.py", [*where, *few]), 300))
-            self._runs[model, seed] = (output / CATEGORY, again.end - again.start)
-        return self._runs[model, seed]
-
     @staticmethod
     def _expect(ended: Ended) -> None:
         if ended.code != 0:
             raise RuntimeError(f"a run that nobody disturbs has failed: {ended.errors}")
+
+
+@cache
+def shared() -> Victims:
+    """Those of this process, removed when it ends."""
+    victims = Victims()
+    atexit.register(victims.close)
+    return victims
 
 
 def fingerprint(folder: Path) -> dict[str, str]:
@@ -134,8 +142,8 @@ def same_run(folder: Path, whole: Path) -> None:
     a, b = arrays(folder), arrays(whole)
     if a.keys() != b.keys() or not all(np.array_equal(a[k], b[k]) for k in a):
         raise BrokenRuleError("results.npz differs from that of an undisturbed run")
-    names = ["history.csv", *(p.relative_to(whole) for p in whole.glob("checkpoints/model-*"))]
-    for name in names:
+    weights = [f"checkpoints/{path.name}" for path in whole.glob("checkpoints/model-*")]
+    for name in ["history.csv", *weights]:
         other = folder / name
         if not other.is_file() or other.read_bytes() != (whole / name).read_bytes():
             raise BrokenRuleError(f"{name} differs from that of an undisturbed run")
