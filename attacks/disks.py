@@ -46,7 +46,7 @@ class Disks(Kind):
                 "command": st.sampled_from(COMMANDS) | st.sampled_from(COMMANDS[:2]),
                 "existing": st.booleans(),
                 "way": st.sampled_from(ways),
-                "after": st.floats(0, 1),
+                "after": st.integers(0, 999).map(lambda n: n / 1000),
                 "left": st.integers(0, 4096) | st.integers(0, 400_000),
             }
         )

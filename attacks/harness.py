@@ -5,6 +5,7 @@ A plan is a dictionary of JSON, which says all of an attempt, so that it can be 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import zlib
@@ -17,6 +18,7 @@ import hypothesis
 from hypothesis.strategies import SearchStrategy
 
 Plan = dict[str, Any]
+SPREAD = 16
 
 
 class BrokenRuleError(Exception):
@@ -120,62 +122,87 @@ def run(kind: Kind, seed: int, count: int, tell: Callable[[], object]) -> Tally:
         tell: called after each.
     """
     tally = Tally()
-    number = 0
-    while tally.tried < count:
+
+    def attempt(plan: Plan) -> Cause | None:
+        """Make an attempt; a cause that was not met before is returned."""
+        hits, known = kind.hits, None
+        try:
+            kind.attempt(plan)
+        except BrokenRuleError as failure:
+            known = tally.causes.get(key(failure))
+            if known is None:
+                tally.causes[key(failure)] = Cause(plan, failure)
+                return tally.causes[key(failure)]
+            known.times += 1
+        finally:
+            tally.tried += 1
+            tally.hits += kind.hits - hits
+            tell()
+        return None
+
+    if not kind.shrinks:
+        for plan in _spread(kind, seed, count):
+            attempt(plan)
+        return tally
+    number, before = 0, -1
+    while before < tally.tried < count:  # until there are enough, or no more plans
         before = tally.tried
-        _round(kind, zlib.crc32(f"{seed}/{kind.name}/{number}".encode()), count, tally, tell)
+        round_seed = zlib.crc32(f"{seed}/{kind.name}/{number}".encode())
+        _until_shortened(kind, round_seed, count - tally.tried, attempt)
         number += 1
-        if tally.tried == before:
-            break  # there are no more plans
     return tally
 
 
-def _round(kind: Kind, seed: int, count: int, tally: Tally, tell: Callable[[], object]) -> None:
-    """Attempts until `count` are made, or until a new cause is found and shortened."""
-    shortened: Cause | None = None
+def _until_shortened(
+    kind: Kind, seed: int, count: int, attempt: Callable[[Plan], Cause | None]
+) -> None:
+    """Make attempts until there are `count`, or a new cause is found, and then shorten its plan."""
+    found: Cause | None = None
 
-    def attempt(plan: Plan) -> None:
-        nonlocal shortened
-        hits = kind.hits
-        failure: BrokenRuleError | None = None
+    def test(plan: Plan) -> None:
+        nonlocal found
+        if found is None:
+            found = attempt(plan)
+            if found is not None:
+                raise found.failure
+            return
         try:
             kind.attempt(plan)
-        except BrokenRuleError as error:
-            failure = error
-        if shortened is not None:
-            if failure is not None and key(failure) == key(shortened.failure):
-                shortened = Cause(plan, failure)
-                raise failure
-            return
-        tally.tried += 1
-        tally.hits += kind.hits - hits
-        tell()
-        if failure is None:
-            return
-        known = tally.causes.get(key(failure))
-        if known is not None:
-            known.times += 1
-            return
-        tally.causes[key(failure)] = shortened_or_first = Cause(plan, failure)
-        if kind.shrinks:
-            shortened = shortened_or_first
-            raise failure
+        except BrokenRuleError as failure:
+            if key(failure) == key(found.failure):
+                found.plan, found.failure = plan, failure
+                raise
 
-    test = hypothesis.given(kind.plans())(attempt)
-    test = hypothesis.settings(
-        max_examples=count - tally.tried,
+    with contextlib.suppress(BrokenRuleError, hypothesis.errors.Flaky):
+        _generate(kind, seed, count, test)
+
+
+def _spread(kind: Kind, seed: int, count: int) -> list[Plan]:
+    """Plans that differ from each other, for attempts of which few can be made.
+
+    Hypothesis often varies an example a little, several times: of SPREAD plans one is taken.
+    """
+    plans: list[Plan] = []
+    _generate(kind, zlib.crc32(f"{seed}/{kind.name}".encode()), count * SPREAD, plans.append)
+    return plans[::SPREAD]
+
+
+def _generate(kind: Kind, seed: int, count: int, test: Callable[[Plan], object]) -> None:
+    """Call `test` with `count` plans of a kind; where it raises, with shorter and shorter ones."""
+
+    def one(plan: Plan) -> None:
+        test(plan)
+
+    settings = hypothesis.settings(
+        max_examples=count,
         database=None,
         deadline=None,
         phases=[hypothesis.Phase.generate, hypothesis.Phase.shrink],
         suppress_health_check=list(hypothesis.HealthCheck),
         report_multiple_bugs=False,
         verbosity=hypothesis.Verbosity.quiet,
-    )(test)
-    try:
-        hypothesis.seed(seed)(test)()
-    except (BrokenRuleError, hypothesis.errors.Flaky):
-        if shortened is not None:
-            tally.causes[key(shortened.failure)] = shortened
+    )
+    hypothesis.seed(seed)(settings(hypothesis.given(kind.plans())(one)))()
 
 
 def describe(kind: str, seed: int, tally: Tally) -> str:

@@ -36,7 +36,9 @@ class Kills(Kind):
 
     def plans(self) -> st.SearchStrategy[Plan]:
         """One or two signals, each after a share of the time that the command takes."""
-        blow = st.tuples(st.sampled_from(list(SIGNALS)), st.floats(0, 0.97)).map(list)
+        blow = st.tuples(
+            st.sampled_from(list(SIGNALS)), st.integers(0, 970).map(lambda n: n / 1000)
+        ).map(list)
         return st.fixed_dictionaries(
             {
                 "model": st.sampled_from(MODELS),

@@ -36,7 +36,8 @@ class Pairs(Kind):
                 "model": st.sampled_from(MODELS),
                 "existing": st.booleans(),
                 "commands": st.lists(command, min_size=2, max_size=2),
-                "after": st.floats(0, 1.05) | st.floats(0, 0.1),
+                "after": st.integers(0, 1050).map(lambda n: n / 1000)
+                | st.integers(0, 99).map(lambda n: n / 1000),
             }
         )
 

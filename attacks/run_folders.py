@@ -59,7 +59,7 @@ class RunFolders(Kind):
         names = {victims.shown(p.relative_to(whole).as_posix()): p for p in whole.rglob("*")}
         pictures = {name for name, p in names.items() if p.suffix in (".png", ".gif", ".webp")}
         weighty = sorted(names.keys() - pictures)
-        read = ["report", "resume", "longer", "use", "export"]
+        read = ["resume", "use", "report", "longer", "export"]
         commands = [*read, "posterior"] if model == "GenNet" else read
 
         def of(name: str) -> st.SearchStrategy[Plan]:
