@@ -53,7 +53,8 @@ class Ended(NamedTuple):
     @property
     def said(self) -> list[str]:
         """The lines on stderr that are no progress bar."""
-        lines = [line.strip() for line in re.split(r"[\r\n]", self.errors)]
+        text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", self.errors)  # tqdm moves the cursor
+        lines = [line.strip() for line in re.split(r"[\r\n]", text)]
         return [line for line in lines if line and not PROGRESS.search(line)]
 
 
