@@ -57,16 +57,19 @@ def attack(names: list[str], seed: int, scale: float, count: int | None) -> dict
     """Make the attempts of some kinds, and print each cause of failure."""
     tallies = {}
     for name in names:
-        kind = KINDS[name]()
+        kind, tally = KINDS[name](), Tally()
         number = count or max(1, round(kind.count * scale))
+        tallies[name] = tally
         try:
             with tqdm(total=number, desc=name, dynamic_ncols=True) as bar:
-                tallies[name] = harness.run(kind, seed, number, bar.update)
+                harness.run(kind, seed, number, tally, bar.update)
+        except KeyboardInterrupt:
+            print("stopped")
+            break
         finally:
             kind.close()
-        told = harness.describe(name, seed, tallies[name])
-        if told:
-            print(told, flush=True)
+            if tally.failed:
+                print(harness.describe(name, seed, tally), flush=True)
     return tallies
 
 

@@ -110,7 +110,7 @@ def key(failure: BrokenRuleError) -> str:
     return re.sub(r"\d+", "#", failure.cause)
 
 
-def run(kind: Kind, seed: int, count: int, tell: Callable[[], object]) -> Tally:
+def run(kind: Kind, seed: int, count: int, tally: Tally, tell: Callable[[], object]) -> None:
     """Make `count` attempts of a kind; the same seed makes the same ones.
 
     A cause that is met for the first time is shortened, if the kind can, and then only counted.
@@ -119,9 +119,9 @@ def run(kind: Kind, seed: int, count: int, tell: Callable[[], object]) -> Tally:
         kind: of the attempts.
         seed: of all that is random.
         count: of attempts.
-        tell: called after each.
+        tally: a new one, which holds what was found even if this is interrupted.
+        tell: called after each attempt.
     """
-    tally = Tally()
 
     def attempt(plan: Plan) -> Cause | None:
         """Make an attempt; a cause that was not met before is returned."""
@@ -143,14 +143,13 @@ def run(kind: Kind, seed: int, count: int, tell: Callable[[], object]) -> Tally:
     if not kind.shrinks:
         for plan in _spread(kind, seed, count):
             attempt(plan)
-        return tally
+        return
     number, before = 0, -1
     while before < tally.tried < count:  # until there are enough, or no more plans
         before = tally.tried
         round_seed = zlib.crc32(f"{seed}/{kind.name}/{number}".encode())
         _until_shortened(kind, round_seed, count - tally.tried, attempt)
         number += 1
-    return tally
 
 
 def _until_shortened(
