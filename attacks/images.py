@@ -225,60 +225,58 @@ class Images(Kind):
 
     def _decode(self, plan: Plan) -> bool:
         """Whether the file of a plan is no image; in a process of its own."""
-        from common import datasets
-
         hard = resource.getrlimit(resource.RLIMIT_AS)[1]
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, hard))
-        name = f"a{plan['suffix']}"
-        path = self._folder / name
+        path = self._folder / f"a{plan['suffix']}"
         path.write_bytes(edited(seeds()[plan["file"]], plan["edits"]))
         start = time.monotonic()
-        with _stderr() as printed, warnings.catch_warnings():
-            warnings.simplefilter("default")
-            try:
-                images = datasets.read_images([path], SIDE, plan["fit"])
-            except datasets.DatasetError as error:
-                images = None
-                _check_sentence(str(error), name)
-            except BaseException as error:
-                raise _raised("read_images", error) from error
-            try:
-                data = datasets.load(self._folder, SIDE, plan["fit"])
-            except datasets.DatasetError as error:
-                _check_sentence(str(error), name)
-                if images is not None:
-                    raise BrokenRuleError("read_images and load differ", str(error)) from error
-            except BaseException as error:
-                raise _raised("load", error) from error
-            else:
-                _check_decoded(data.images, images)
-            finally:
-                path.unlink()
+        try:
+            with _stderr() as printed, warnings.catch_warnings():
+                warnings.simplefilter("default")
+                decoded = _read_twice(path, plan["fit"])
+        finally:
+            path.unlink()
         if printed:
             raise BrokenRuleError("printed on stderr", printed[0])
         seconds = time.monotonic() - start
         if seconds > SECONDS:
             raise BrokenRuleError("slow", f"{seconds:.1f} s")
-        return images is None
+        return not decoded
 
 
-def _raised(by: str, error: BaseException) -> BrokenRuleError:
-    return BrokenRuleError(f"{by} raises {type(error).__name__}", str(error)[:300])
+def _read_twice(path: Path, fit: str) -> bool:
+    """Whether a file, alone in its folder, is an image, by both ways to read one.
 
+    Raises:
+        BrokenRuleError: they do not agree, or one breaks the rule.
+    """
+    from common import datasets
 
-def _check_sentence(sentence: str, name: str) -> None:
-    if name not in sentence or not sentence.isprintable() or len(sentence) > 600:
-        raise BrokenRuleError("not one sentence that names the file", repr(sentence)[:300])
-
-
-def _check_decoded(loaded: np.ndarray, images: np.ndarray | None) -> None:
-    shape = (1, SIDE, SIDE, 3)
-    if images is None or images.shape != shape or loaded.shape != shape:
-        raise BrokenRuleError("not decoded to [S, S, 3]")
-    if images.dtype != np.uint8 or loaded.dtype != np.uint8:
-        raise BrokenRuleError("not decoded to uint8")
-    if not np.array_equal(images, loaded):
-        raise BrokenRuleError("decoded twice, and not the same")
+    results = []
+    for name, read in (
+        ("read_images", lambda: datasets.read_images([path], SIDE, fit)),
+        ("load", lambda: datasets.load(path.parent, SIDE, fit).images),
+    ):
+        try:
+            results.append(read())
+        except datasets.DatasetError as error:
+            sentence = str(error)
+            if path.name not in sentence or not sentence.isprintable() or len(sentence) > 600:
+                raise BrokenRuleError(
+                    "not one sentence that names the file", repr(sentence)[:300]
+                ) from error
+        except BaseException as error:
+            raise BrokenRuleError(
+                f"{name} raises {type(error).__name__}", str(error)[:300]
+            ) from error
+    if len(results) == 1:
+        raise BrokenRuleError("read_images and load differ")
+    for images in results:
+        if images.shape != (1, SIDE, SIDE, 3) or images.dtype != np.uint8:
+            raise BrokenRuleError("not decoded to [1, S, S, 3] uint8")
+        if not np.array_equal(images, results[0]):
+            raise BrokenRuleError("decoded twice, and not the same")
+    return bool(results)
 
 
 class _stderr:  # noqa: N801  (a context)

@@ -21,10 +21,10 @@ def attacked(capsys, *arguments):
 
 
 def test_the_reader_of_images_and_the_flags_hold(capsys):
-    code, printed = attacked(capsys, "--kinds", "images", "flags", "--count", "60", "--seed", "7")
+    code, printed = attacked(capsys, "--kinds", "images", "flags", "--count", "40", "--seed", "7")
     assert code == 0, printed
     table = {line.split()[0]: line.split()[1:] for line in printed.splitlines()}
-    assert [table[kind][0] for kind in ("images", "flags", "all")] == ["60", "60", "120"]
+    assert [table[kind][0] for kind in ("images", "flags", "all")] == ["40", "40", "80"]
     assert int(table["images"][1]) > 9  # some are no images any more
     assert "--seed 7" in printed
 
