@@ -28,7 +28,7 @@ class Kills(Kind):
     """Killed commands."""
 
     name = "kills"
-    count = 80
+    count = 75
 
     def __init__(self) -> None:
         super().__init__()

@@ -44,7 +44,7 @@ class RunFolders(Kind):
     """Damaged runs."""
 
     name = "run_folders"
-    count = 260
+    count = 160
 
     def __init__(self) -> None:
         super().__init__()

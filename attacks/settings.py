@@ -179,7 +179,7 @@ class Learning(_OfSettings):
     """Settings within their limits, which are learned with for a few iterations."""
 
     name = "learning"
-    count = 50
+    count = 40
 
     def __init__(self) -> None:
         super().__init__()

@@ -2,6 +2,8 @@
 
 import os
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -176,6 +178,21 @@ def test_damage_is_told_of_in_skipped_alone(tmp_path, capfd, recwarn):
     assert not recwarn.list
     os.write(2, b"heard")  # stderr is what it was
     assert capfd.readouterr().err == "heard"
+
+
+def test_images_are_read_where_stderr_is_closed(tmp_path):
+    save_image(tmp_path / "a.png", np.full((20, 20, 3), 7))
+    code = (
+        "import sys; from pathlib import Path; from common import datasets\n"
+        "print(datasets.load(Path(sys.argv[1]), 16).images.max())"
+    )
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$0" -c "$1" "$2" 2>&-', sys.executable, code, str(tmp_path)],
+        cwd=ROOT / "GenNet",
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (0, "7\n")
 
 
 @pytest.mark.parametrize("folder", ["a" * 300, f"{'a' * 300}/cats"])

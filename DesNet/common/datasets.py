@@ -174,9 +174,9 @@ def _decode(paths: list[Path], image_size: int, fit: str) -> Dataset:
     """The images of these files, in a temporary file; `load` says what becomes of the others."""
     names, skipped = [], []
     with (
+        _quiet() as terminal,
         tempfile.TemporaryFile() as file,
         ThreadPoolExecutor(os.cpu_count()) as pool,
-        _quiet() as terminal,
         tqdm(
             total=len(paths),
             desc="Images",
