@@ -53,9 +53,14 @@ class Ended(NamedTuple):
     @property
     def said(self) -> list[str]:
         """The lines on stderr that are no progress bar."""
-        text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", self.errors)  # tqdm moves the cursor
-        lines = [line.strip() for line in re.split(r"[\r\n]", text)]
-        return [line for line in lines if line and not PROGRESS.search(line)]
+        return said(self.errors)
+
+
+def said(errors: str) -> list[str]:
+    """The lines of a text on stderr that are no progress bar."""
+    text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", errors)  # tqdm moves the cursor
+    lines = [line.strip() for line in re.split(r"[\r\n]", text)]
+    return [line for line in lines if line and not PROGRESS.search(line)]
 
 
 @cache
