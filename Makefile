@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run report test bench bench-gpu sentences format common clean
+.PHONY: run report test bench bench-gpu attack sentences format common clean
 
 run: $(VENV)/run-ready
 	$(BIN)/python GenNet/main.py
@@ -18,7 +18,7 @@ test: $(VENV)/test-ready
 	$(BIN)/ruff format --check .
 	cd GenNet && ../$(BIN)/mypy --config-file ../pyproject.toml *.py common/*.py ../data/*.py
 	cd DesNet && ../$(BIN)/mypy --config-file ../pyproject.toml *.py
-	$(BIN)/mypy report.py benchmarks/bench.py benchmarks/gpu.py
+	$(BIN)/mypy report.py benchmarks/bench.py benchmarks/gpu.py attacks/attack.py
 	$(BIN)/python -m pytest
 
 # Beside PyTorch, on this machine: about 25 minutes.  BENCH holds flags of benchmarks/bench.py.
@@ -32,6 +32,10 @@ bench-gpu: $(VENV)/bench-ready
 # All that the commands can say, in one list.
 sentences: $(VENV)/test-ready
 	$(BIN)/python tests/sentences.py
+
+# Damage, kills and full disks: takes minutes.  ATTACK holds flags of attacks/attack.py.
+attack: $(VENV)/attack-ready
+	$(BIN)/python attacks/attack.py $(ATTACK)
 
 format: $(VENV)/test-ready
 	$(BIN)/ruff check --fix .
@@ -53,8 +57,12 @@ $(VENV)/run-ready: requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	touch $@
 
-$(VENV)/test-ready: tests/requirements.txt requirements.txt | $(BIN)/python
+$(VENV)/test-ready: tests/requirements.txt attacks/requirements.txt requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -r tests/requirements.txt
+	touch $@
+
+$(VENV)/attack-ready: attacks/requirements.txt requirements.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -r attacks/requirements.txt
 	touch $@
 
 $(VENV)/bench-ready: benchmarks/requirements.txt requirements.txt | $(BIN)/python

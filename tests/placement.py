@@ -175,10 +175,10 @@ def nodes(graph: tf.Graph, in_step: bool = False, is_condition: bool = False) ->
     yield Node("_Retval", "", "", False, True, in_step, returned, [])
 
 
-def lacking(of: Iterable[Node]) -> dict[str, str]:
-    """By type, a node that has no kernel for a GPU, and that the model does not pin elsewhere."""
+def lacking(of: Iterable[Node]) -> set[str]:
+    """Types of the nodes that have no kernel for a GPU and are not pinned elsewhere."""
     return {
-        node.type: f"{node.name}: {node.dtypes}"
+        f"{node.type} of texts" if node.dtypes == "string" else node.type
         for node in of
         if not node.has_kernel and not node.pinned
     }

@@ -1,5 +1,9 @@
 """Images in and out: the reader, the mean images, the panels and the drawn data."""
 
+import os
+import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +122,83 @@ def test_damaged_files_are_named_and_skipped(tmp_path, monkeypatch):
         "text.jpg",
         "truncated.png",
     ]
+
+
+def test_other_formats_under_the_name_of_an_image_are_not_tried(tmp_path):
+    for suffix, format in ((".bmp", "DDS"), (".jpg", "EPS"), (".png", "TGA")):
+        Image.new("RGB", (20, 20), ORANGE).save(tmp_path / f"a{suffix}", format)
+    content = (tmp_path / "a.bmp").read_bytes()
+    (tmp_path / "b.bmp").write_bytes(content[:8] + content[9:])  # raises NotImplementedError
+    Image.new("RGB", (20, 20), ORANGE).save(tmp_path / "good.gif", "PNG")
+    data = datasets.load(tmp_path, 16)
+    assert data.names == ["good.gif"]
+    names = ("a.bmp", "a.jpg", "a.png", "b.bmp")
+    assert data.skipped == [f"{name}: not an image" for name in names]
+
+
+@pytest.mark.parametrize("error", [MemoryError(), struct.error("one\ntwo"), RecursionError("\0")])
+def test_whatever_a_file_raises_it_is_named_in_one_line(tmp_path, monkeypatch, error):
+    for name in ("bad.png", "good.png"):
+        save_image(tmp_path / name, np.zeros((20, 20, 3)))
+
+    def opened(path, *args, **options):
+        if path.name == "bad.png":
+            raise error
+        return read(path, *args, **options)
+
+    read = Image.open
+    monkeypatch.setattr(Image, "open", opened)
+    data = datasets.load(tmp_path, 16)
+    assert data.names == ["good.png"]
+    assert data.skipped[0].startswith("bad.png: ")
+    assert len(data.skipped[0]) > len("bad.png: ")
+    assert data.skipped[0].isprintable()
+
+
+def test_damage_is_told_of_in_skipped_alone(tmp_path, capfd, recwarn):
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 20, 3)).astype(np.uint8))
+    image.save(tmp_path / "a.tif", compression="tiff_adobe_deflate")
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    content[8] ^= 1  # of what is compressed: libtiff complains
+    (tmp_path / "a.tif").write_bytes(content)
+    image.save(tmp_path / "b.tif")
+    content = bytearray((tmp_path / "b.tif").read_bytes())
+    content[4] ^= 2  # where its tags stand: Pillow warns
+    (tmp_path / "b.tif").write_bytes(content)
+    pixels = np.full((20, 20), 0.8, np.float32)
+    pixels[:10] = np.nan
+    Image.fromarray(pixels).save(tmp_path / "c.tif")
+    data = datasets.load(tmp_path, 16)
+    assert data.names == ["c.tif"]
+    assert data.images[0, :4].max() == 0
+    assert [reason[:7] for reason in data.skipped] == ["a.tif: ", "b.tif: "]
+    with pytest.raises(datasets.DatasetError, match=r"a\.tif"):
+        datasets.read_images([tmp_path / "a.tif"], 16, "stretch")
+    assert capfd.readouterr().err == ""
+    assert not recwarn.list
+    os.write(2, b"heard")  # stderr is what it was
+    assert capfd.readouterr().err == "heard"
+
+
+def test_images_are_read_where_stderr_is_closed(tmp_path):
+    save_image(tmp_path / "a.png", np.full((20, 20, 3), 7))
+    code = (
+        "import sys; from pathlib import Path; from common import datasets\n"
+        "print(datasets.load(Path(sys.argv[1]), 16).images.max())"
+    )
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$0" -c "$1" "$2" 2>&-', sys.executable, code, str(tmp_path)],
+        cwd=ROOT / "GenNet",
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (0, "7\n")
+
+
+@pytest.mark.parametrize("folder", ["a" * 300, f"{'a' * 300}/cats"])
+def test_a_folder_that_cannot_be_gets_a_sentence(tmp_path, folder):
+    with pytest.raises(datasets.DatasetError, match="no image folder"):
+        datasets.load(tmp_path / folder, 16)
 
 
 def test_mean_images_are_right_for_bright_and_large_images():

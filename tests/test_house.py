@@ -11,7 +11,7 @@ from conftest import ROOT
 COMMON = ROOT / "GenNet" / "common"
 SOURCES = [
     path
-    for part in ("GenNet", "DesNet", "report_page", "benchmarks", "data", "tests")
+    for part in ("GenNet", "DesNet", "report_page", "benchmarks", "attacks", "data", "tests")
     for path in sorted((ROOT / part).rglob("*.py"))
     if "DesNet/common" not in path.as_posix()
 ] + [ROOT / "report.py"]

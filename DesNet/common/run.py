@@ -110,6 +110,8 @@ class Run(Folder):
             self._seconds_before = float(seconds)
         except (FileError, KeyError, TypeError, ValueError):
             print("checkpoints/time.json is missing or damaged: the time is counted from now on.")
+        for path in self.folder.rglob(".*.tmp"):  # of a process that was killed
+            path.unlink(missing_ok=True)
         try:
             with tempfile.TemporaryFile(dir=self.folder):
                 pass  # a folder that cannot be written is found out now, not after minutes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import os
@@ -10,19 +11,21 @@ import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from common import streams
-from common.endings import MistakeError
+from common.endings import MistakeError, silent_stderr
 from common.flags import Settings
 from common.streams import Stream
 
 PIECE = 1024  # images that are decoded together: what waits in memory to be written
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+# Of what is under these names.  Pillow would try fifty more, and call Ghostscript for some.
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP")
 
 
 class DatasetError(MistakeError):
@@ -43,8 +46,12 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith(("I", "F")):
         # Pillow clips 16-bit and float pixels when it converts them: scale them to 8 bits.
         white = 1.0 if image.mode == "F" else 65535.0
-        grey = np.asarray(image, np.float64).clip(0, white) / white * 255
-        return Image.fromarray(grey.round().astype(np.uint8)).convert("RGB")
+        grey = np.array(image, np.float64)  # changed in place: it may be large
+        np.nan_to_num(grey, copy=False)
+        grey.clip(0, white, out=grey)
+        grey /= white
+        grey *= 255
+        return Image.fromarray(grey.round(out=grey).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
@@ -54,7 +61,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 def _read(path: Path, image_size: int, fit: str) -> np.ndarray | str:
     """The image [S, S, 3] uint8, or a sentence that says why it is none."""
     try:
-        with Image.open(path) as file:
+        with Image.open(path, formats=FORMATS) as file:
             image = _to_rgb(file)
         size = (image_size, image_size)
         if fit == "crop":
@@ -64,14 +71,25 @@ def _read(path: Path, image_size: int, fit: str) -> np.ndarray | str:
         return np.asarray(image)
     except Image.UnidentifiedImageError:
         return f"{path.name}: not an image"
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,  # what Pillow raises for a damaged PNG
-        Image.DecompressionBombError,
-        Image.DecompressionBombWarning,
-    ) as error:
-        return f"{path.name}: {error}"
+    # Of a damaged file Pillow's readers raise nearly everything, NotImplementedError, struct.error
+    # and MemoryError too; whatever it is, the file cannot be read.
+    except Exception as error:
+        why = " ".join(str(error).split())[:200]
+        return f"{path.name}: {why if why.isprintable() and why else type(error).__name__}"
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[IO[str]]:
+    """Warnings of damage go unsaid, Pillow's and libtiff's: a file is decoded, or its name is told.
+
+    Yields:
+        What stderr is meanwhile, for a progress bar: libtiff prints there whatever Python says.
+    """
+    with silent_stderr() as terminal, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # An image of over 90 million pixels is a mistake or an attack: Pillow only warns of it.
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield terminal
 
 
 def read_images(paths: Sequence[Path], image_size: int, fit: str) -> np.ndarray:
@@ -80,8 +98,7 @@ def read_images(paths: Sequence[Path], image_size: int, fit: str) -> np.ndarray:
     Raises:
         DatasetError: one is no readable image.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
+    with _quiet():
         images = [_read(path, image_size, fit) for path in paths]
     for image in images:
         if isinstance(image, str):
@@ -106,8 +123,8 @@ def load(folder: Path, image_size: int = 64, fit: str = "stretch") -> Dataset:
     Raises:
         DatasetError: there is no such folder, or no readable image in it, or no room for them.
     """
-    if not folder.is_dir():
-        siblings = sorted(path.name for path in folder.parent.glob("[!._]*") if path.is_dir())
+    if not os.path.isdir(folder):  # a name that is too long is none, where Path.is_dir raises
+        siblings = _visible_folders(folder.parent)
         there = f"; {folder.parent} holds {', '.join(siblings)}" if siblings else ""
         raise DatasetError(
             f"no image folder {folder}{there}; choose one with --data_path and --category."
@@ -135,17 +152,31 @@ def load(folder: Path, image_size: int = 64, fit: str = "stretch") -> Dataset:
     return data
 
 
+def _visible_folders(folder: Path) -> list[str]:
+    """Names of the folders in a folder, if it can be read."""
+    try:
+        names = [path.name for path in folder.iterdir() if os.path.isdir(path)]
+    except OSError:
+        return []
+    return sorted(name for name in names if name[0] not in "._")
+
+
 def _decode(paths: list[Path], image_size: int, fit: str) -> Dataset:
     """The images of these files, in a temporary file; `load` says what becomes of the others."""
     names, skipped = [], []
     with (
+        _quiet() as terminal,
         tempfile.TemporaryFile() as file,
         ThreadPoolExecutor(os.cpu_count()) as pool,
-        warnings.catch_warnings(),
-        tqdm(total=len(paths), desc="Images", leave=False, delay=2, dynamic_ncols=True) as bar,
+        tqdm(
+            total=len(paths),
+            desc="Images",
+            leave=False,
+            delay=2,
+            dynamic_ncols=True,
+            file=terminal,
+        ) as bar,
     ):
-        # An image of over 90 million pixels is a mistake or an attack: Pillow only warns of it.
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
         for i in range(0, len(paths), PIECE):
             piece = paths[i : i + PIECE]
             decoded = pool.map(lambda path: _read(path, image_size, fit), piece)

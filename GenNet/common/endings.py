@@ -18,7 +18,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 STOP_SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -61,6 +61,32 @@ def shown(text: object) -> str:
     return UNSHOWN.sub(escaped, str(text)).encode(encoding, "backslashreplace").decode(encoding)
 
 
+# The standard error
+
+_silent = threading.Lock()
+_terminal = 2  # the descriptor that sentences go to
+
+
+@contextlib.contextmanager
+def silent_stderr() -> Iterator[IO[str]]:
+    """What anybody prints on stderr goes nowhere meanwhile, what libraries in C print as well.
+
+    Yields:
+        Where it went before, for a progress bar.
+    """
+    global _terminal
+    if sys.stderr:
+        sys.stderr.flush()
+    with _silent, open(os.devnull, "wb") as null, os.fdopen(os.dup(2), "w") as terminal:
+        os.dup2(null.fileno(), 2)
+        _terminal = terminal.fileno()
+        try:
+            yield terminal
+        finally:
+            os.dup2(terminal.fileno(), 2)
+            _terminal = 2
+
+
 # Signals
 
 
@@ -97,8 +123,8 @@ def _ending_at_once(prog: str, stopped: str) -> Handler:
             with contextlib.suppress(Exception):  # it may be closed, or be writing this moment
                 stream.flush()
         with contextlib.suppress(OSError):
-            new_line = "\n" if os.isatty(2) else ""  # a bar may be on the line, and ^C
-            os.write(2, f"{new_line}{prog}: {stopped}\n".encode(errors="backslashreplace"))
+            new_line = "\n" if os.isatty(_terminal) else ""  # a bar may be on the line, and ^C
+            os.write(_terminal, f"{new_line}{prog}: {stopped}\n".encode(errors="backslashreplace"))
         os._exit(exit_code(number))
 
     return end
@@ -154,6 +180,9 @@ def end_in_a_sentence(prog: str, run: Callable[[], object], stopped: str) -> Non
         run: runs it.
         stopped: what is said when it is told to stop, which ends it with `exit_code`.
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # it is closed: what is printed goes nowhere
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  (for the whole process)
     with handled(_ending_at_once(prog, stopped)):
         try:
             run()

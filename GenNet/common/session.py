@@ -6,41 +6,24 @@ come with the first `tf.` that is evaluated, and without what its C++ side then 
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import re
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from common.endings import MistakeError
+from common.endings import MistakeError, silent_stderr
 
 
 class DeviceError(MistakeError):
     """A device or a precision that cannot be had; the message is a sentence for the user."""
 
 
-@contextlib.contextmanager
-def _silent_stderr() -> Iterator[None]:
-    # TensorFlow's C++ side greets on stderr while it loads, whatever its log level says.
-    sys.stderr.flush()
-    saved = os.dup(2)
-    with open(os.devnull, "wb") as null:
-        os.dup2(null.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-
-
 @functools.cache
 def _tensorflow() -> ModuleType:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _silent_stderr():
+    with silent_stderr():  # its C++ side greets there, whatever its log level says
         import tensorflow.compat.v1 as module
     module.logging.set_verbosity(module.logging.ERROR)
     return module
