@@ -211,7 +211,7 @@ def draw_posterior(
     whitening = np.linalg.cholesky(metric).swapaxes(1, 2)[:, None]  # L^T
     spread = np.linalg.solve(whitening, noise[..., None])[..., 0]
     start = (inferred[:, None] + 2 * spread).reshape(-1, d)  # [n C, d]
-    step_size = np.full(len(start), model.settings.step_size)
+    step_size = model.step_sizes()[:n].repeat(CHAINS)
     if model.settings.sampler in samplers.TARGET_ACCEPTANCE:
         step_size = np.linalg.eigvalsh(metric)[:, -1].repeat(CHAINS) ** -0.5
     parts = []
@@ -304,7 +304,7 @@ def _infer_image(model: GenNet, image: np.ndarray, mask: np.ndarray) -> np.ndarr
     settings = model.settings
     rng = streams.generator(settings.seed, Stream.PARTICLES)
     z = rng.normal(size=(PARTICLES, settings.z_dim))
-    step_size = np.full(PARTICLES, settings.step_size)
+    step_size = np.full(PARTICLES, model.step_sizes().min())
     target = samplers.TARGET_ACCEPTANCE.get(settings.sampler)
     visible = None if model.visible is None else mask[None]
     # At the first sigma the whole image weighs about as much as one number: z is still free.
