@@ -8,9 +8,11 @@ now and then, and returns to it when an iteration is not sane.  What is sane, th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from tqdm import tqdm
 
+from common import quality
 from common.model import LearningError, Record
 from common.session import tf
 
@@ -127,8 +129,10 @@ class Notice:
         self._before = record["roll_backs"]
 
 
-def below_baseline(metrics: dict, baseline: str, advice: str) -> None:
+def say_if_below_baseline(metrics: dict[str, Any], baseline: str, advice: str) -> None:
     """Say if a run ends worse than what there is without learning.
+
+    Of one image, or equal ones, their mean is all that there is to learn, and nothing is said.
 
     Args:
         metrics: of the run, with "psnr" and "psnr_baseline" in dB.
@@ -136,8 +140,7 @@ def below_baseline(metrics: dict, baseline: str, advice: str) -> None:
         advice: what to try.
     """
     reached, without = metrics["psnr"], metrics["psnr_baseline"]
-    if reached < without:
+    if reached < without < quality.EQUAL:
         print(
-            f"The images are worse than {baseline} ({reached:.1f} dB, where {baseline} has"
-            f" {without:.1f} dB): {advice}."
+            f"The images are worse than {baseline}: {reached:.1f} dB to {without:.1f} dB; {advice}."
         )
