@@ -20,8 +20,9 @@ import numpy as np
 
 from common import datasets, samplers, session, streams
 from common.export import Signature
+from common.guard import DivergenceError, until_sane
 from common.layers import Network, in_halves, reduce_sum
-from common.model import LearningError, Model, Record
+from common.model import Model, Record
 from common.run_folder import Learned
 from common.session import tf
 from common.streams import Stream
@@ -34,11 +35,6 @@ __all__ = ["LEARNING", "NETWORKS", "SAMPLERS", "DesNet", "DivergenceError", "Set
 
 MAX_CHAINS = 1024  # that never end: 50 MB of images of 64 x 64, and as much for going back
 GROUP = 64  # chains that are run together outside of learning
-MAX_ROLL_BACKS = 20  # in a row, without one good iteration between them
-
-
-class DivergenceError(LearningError):
-    """Learning that diverges however small its steps; the message is a sentence for the user."""
 
 
 class DesNet(Model):
@@ -273,8 +269,16 @@ class DesNet(Model):
                 adjust=inputs.adjust,
             )
         self.synthesized = chains.position + self.mean_colour
-        outside = tf.logical_or(self.synthesized < 0, self.synthesized > 255)
-        return Synthesis(chains, step_size, tf.reduce_mean(tf.cast(outside, tf.float32)))
+        margin = self.settings.margin(inputs.noise_factor)
+        out, far = (
+            tf.reduce_mean(
+                tf.cast(
+                    tf.logical_or(self.synthesized < -m, self.synthesized > 255 + m), tf.float32
+                )
+            )
+            for m in (0, margin)
+        )
+        return Synthesis(chains, step_size, out, far)
 
     def train(self, images: np.ndarray, num_epochs: int | None = None) -> Iterator[Record]:
         """Learn until the epochs are done, yielding a record an iteration.
@@ -332,13 +336,9 @@ class DesNet(Model):
 
     def _repeat(self, feed: dict, iteration: int) -> Record:
         """Do an iteration, again and again from the last good state until it is sane."""
-        for _ in range(MAX_ROLL_BACKS + 1):
-            sane, record = self.session.run([self._sane, self._record], feed)
-            if sane:
-                return {k: float(v) for k, v in record.items()}
-        raise DivergenceError(
-            f"learning diverges at iteration {iteration + 1} however small its steps:"
-            " choose a smaller --delta or --learning_rate."
+        return until_sane(
+            lambda _: self.session.run([self._sane, self._record], feed),
+            lambda: self.settings.remedy(iteration, feed[self.inputs.noise_factor]),
         )
 
     # What users call: numpy in, numpy out

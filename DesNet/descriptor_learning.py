@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from DesNet import DesNet
 
 # A sane iteration: beyond either, learning has diverged and goes back.
-MAX_OUT_OF_RANGE = 0.5  # share of pixels outside [0, 255]
+MAX_OUT_OF_RANGE = 0.5  # share of pixels outside [0, 255] by more than `Settings.margin`
 MAX_DRIFT = 45.0  # mean (delta^2 / 2) |d log p / dY| along the chains, in grey levels a step
 
 LAG = 0.3  # nats in every dimension: learning waits for chains whose energy lags behind by more
@@ -39,6 +39,7 @@ class Synthesis(NamedTuple):
     chains: samplers.Chains
     step_size: tf.Tensor  # [B], of each chain
     out_of_range: tf.Tensor  # share of pixels outside [0, 255]
+    far_out: tf.Tensor  # by more than `Settings.margin`
 
 
 class Comparison(NamedTuple):
@@ -82,7 +83,7 @@ def compare(model: DesNet, observed: tf.Tensor, synthesis: Synthesis) -> Compari
     sane = tf.reduce_all(
         [
             tf.math.is_finite(objective),
-            synthesis.out_of_range < MAX_OUT_OF_RANGE,
+            synthesis.far_out < MAX_OUT_OF_RANGE,
             drift_factor * magnitude < MAX_DRIFT,
         ]
     )

@@ -15,6 +15,7 @@ BATCH = {"short_run": 16, "convergent": 7}
 SECONDS = 0.01  # that an image takes in an iteration, see README, How fast it is
 GROWING = 0.4  # share of the run, at its start, in which the contrast of the images grows
 ANNEALED = 0.6  # share of the run, at its start, in which the noise on the images shrinks
+OVERSHOOT = 16.0  # grey levels that chains of black and white images may overshoot by
 WARM_UP_STEPS = 10  # iterations in which the learning rate rises: the first gradients overshoot
 
 # Steps of a chain in an iteration: every sampler evaluates the network 30 times.
@@ -198,6 +199,34 @@ class Settings(flags.Settings):
             return 1.0
         start = max(self.data_noise_start or 0.0, self.data_noise)
         return (start / self.data_noise) ** max(0.0, 1 - progress / ANNEALED)
+
+    def margin(self, noise_factor: Any) -> Any:
+        """How far outside [0, 255] a pixel of a sane chain may be, in grey levels.
+
+        Two standard deviations of what noise alone does, as a random walk by the steps of the
+        chain, and no farther than the reference lets it; and OVERSHOOT.
+
+        Args:
+            noise_factor: of the step size, a number or a tensor.
+        """
+        steps = (self.num_leapfrog if self.sampler == "hmc" else 1) * (self.num_steps or 1) ** 0.5
+        walked = steps * (self.step_size or 0.0) * noise_factor
+        return OVERSHOOT + 2 * self.ref_sigma * walked / (self.ref_sigma + walked)
+
+    def remedy(self, iteration: int, noise_factor: float) -> str:
+        """What to say when an iteration, counted from 0, diverges however small its steps."""
+        step = (self.step_size or 0.0) * noise_factor
+        if step >= 2 * self.ref_sigma:
+            smaller = "--delta" if noise_factor == 1 else "--delta or --data_noise_start"
+            return (
+                f"chains with steps of {step:g} grey levels leave a Gaussian of --ref_sig"
+                f" {self.ref_sigma:g}, whatever is learned: choose a smaller {smaller}, less than"
+                " twice --ref_sig."
+            )
+        return (
+            f"learning diverges at iteration {iteration + 1} however small its steps: choose a"
+            " smaller --learning_rate or --delta."
+        )
 
     def contrast(self, progress: float) -> float:
         """That of the observed images when this share of the run is done, at most 1."""

@@ -1,30 +1,22 @@
-"""Learning that does not diverge: Adam that cuts sudden gradients, and goes back when one wins.
+"""Adam for an energy: it cuts sudden gradients, and goes back when one wins.
 
-An energy and the chains that sample it can drive each other to infinity in a few iterations.  The
-guard watches each iteration, keeps a copy of the last good state, and returns to it.
+An energy and the chains that sample it can drive each other to infinity in a few iterations.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from common.guard import Guard
 from common.session import tf
 from descriptor_settings import WARM_UP_STEPS
 
 CLIP_MEMORY = 20  # iterations whose gradient norms, in geometric mean, are the usual one
-RECOVERY_STEPS = 100  # iterations in which the learning rate doubles after it was halved
-SNAPSHOT_STEPS = 25  # iterations from one good state that is kept to the next
 AVERAGED = 50  # iterations that a running autocorrelation looks back
 
 
-class GuardedAdam:
-    """Adam with decoupled weight decay whose steps are taken only in sane iterations.
-
-    Attributes:
-        iteration: sane iterations so far, int64.
-        rate_factor: what is left of the learning rate: halved by going back, it then recovers.
-        roll_backs: how often learning went back.
-    """
+class GuardedAdam(Guard):
+    """Adam with decoupled weight decay whose steps are taken only in sane iterations."""
 
     def __init__(
         self,
@@ -41,18 +33,10 @@ class GuardedAdam:
             beta1: decay of Adam's first moment.
             beta2: decay of its second moment.
         """
-        self.iteration = tf.train.get_or_create_global_step()
-        self.rate_factor = tf.get_variable("learning_rate_factor", initializer=1.0, trainable=False)
-        self.roll_backs = tf.get_variable("roll_backs", initializer=0.0, trainable=False)
+        super().__init__([*variables, *companions])
         self._log_norm = tf.get_variable("log_gradient_norm", initializer=0.0, trainable=False)
         self._variables = list(variables)
         self._beta1, self._beta2 = beta1, beta2
-        self._state = [*variables, *companions]
-        with tf.variable_scope("snapshot"):
-            self._snapshots = [
-                tf.get_variable(v.op.name, initializer=v.initial_value, trainable=False)
-                for v in self._state
-            ]
 
     def minimize(
         self,
@@ -87,39 +71,16 @@ class GuardedAdam:
             self._log_norm + (log_norm - self._log_norm) / CLIP_MEMORY,
         )
         clip = tf.minimum(1.0, tf.exp(usual - log_norm))
-        # A snapshot is of a state that has just synthesized sane images, before it changes.
-        take = tf.logical_and(sane, tf.equal(self.iteration % SNAPSHOT_STEPS, 0))
-        taken = _copy_if(take, self._state, self._snapshots)
-        with tf.control_dependencies([taken]):
+        with tf.control_dependencies([self.keep(sane)]):
             # Adam's moments see no insane gradient.
             gated = [tf.where_v2(sane, clip * g, tf.zeros_like(g)) for g in gradients]
             step = adam.apply_gradients(zip(gated, self._variables, strict=True))
         with tf.control_dependencies([step]):
             shrunk = [v.assign(shrink * v) for v in self._variables]
         with tf.control_dependencies(shrunk):
-            settled = _copy_if(tf.logical_not(sane), self._snapshots, self._state)
-        recovered = tf.minimum(1.0, self.rate_factor * 2 ** (1 / RECOVERY_STEPS))
-        with tf.control_dependencies([settled]):
-            counted = [
-                self.iteration.assign_add(tf.cast(sane, tf.int64)),
-                self.rate_factor.assign(tf.where_v2(sane, recovered, self.rate_factor / 2)),
-                self.roll_backs.assign_add(1 - tf.cast(sane, tf.float32)),
-                self._log_norm.assign(tf.where_v2(sane, usual, self._log_norm)),
-            ]
+            counted = self.settle(sane)
+        counted.append(self._log_norm.assign(tf.where_v2(sane, usual, self._log_norm)))
         return sane, norm, counted
-
-
-def _copy_if(
-    condition: tf.Tensor, sources: Sequence[tf.Variable], targets: Sequence[tf.Variable]
-) -> tf.Tensor:
-    """Assign all sources to their targets if the condition holds."""
-
-    def copy() -> tf.Tensor:
-        copies = [target.assign(source) for target, source in zip(targets, sources, strict=True)]
-        with tf.control_dependencies(copies):
-            return tf.constant(True)
-
-    return tf.cond(condition, copy, lambda: tf.constant(False))
 
 
 def running_autocorrelation(x: tf.Tensor) -> tuple[tf.Tensor, tf.Operation]:

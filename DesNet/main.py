@@ -20,7 +20,7 @@ from tqdm import tqdm
 import descriptor_pictures as pictures
 import long_run
 import moments
-from common import command, datasets, naturalness, quality, samplers
+from common import command, datasets, guard, naturalness, quality, samplers
 from common.command import Chart, Results
 from common.datasets import Dataset
 from common.model import Record
@@ -101,7 +101,7 @@ class Experiment(command.Experiment):
         self.evaluated = self.images[: command.EVALUATED].astype(np.float32)
         self.model = DesNet(settings, self.constants["colours"])
         self.model.build_model()
-        self._roll_backs = 0.0
+        self._went_back = guard.Notice()
 
     def describe(self) -> str:
         """The descriptor, its sampler and its way to learn."""
@@ -126,12 +126,7 @@ class Experiment(command.Experiment):
 
     def note(self, record: Record) -> None:
         """Say that learning went back."""
-        if record["roll_backs"] > self._roll_backs:
-            tqdm.write(
-                f"Iteration {int(record['iteration'])} left the sane region: went back to the last"
-                f" good state, learning rate now {record['learning_rate']:.2g}"
-            )
-        self._roll_backs = record["roll_backs"]
+        self._went_back(record)
 
     def progress(self) -> Figure:
         """The first training images, their mean images, and what is synthesized from these."""
@@ -189,6 +184,9 @@ class Experiment(command.Experiment):
                 f"{ghosts} of {count} synthesized images are mixtures of training images: try more"
                 " --num_epochs, or --sampler mala, whose chains stay with one."
             )
+        guard.say_if_below_baseline(
+            run.metrics, "the flat colours", "try more --num_epochs, or a smaller --learning_rate"
+        )
         num_steps = self.model.settings.long_run
         if not num_steps:
             return

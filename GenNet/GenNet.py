@@ -12,16 +12,18 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from common import datasets, gauge, samplers, session, streams
+from common import datasets, gauge, guard, samplers, session, streams
 from common.export import Signature
 from common.layers import Network, forward_jacobian, reduce_sum
 from common.model import Model, Record
 from common.run_folder import Learned
 from common.session import tf
 from common.streams import Stream
+from generator_guard import GeneratorGuard, send_back
+from generator_learning import Inference, flat, learn, record
 from generator_network import top_down
 from generator_settings import SAMPLERS, Settings
-from inference import Inference, Inputs, Learning, Posterior
+from inference import Inputs, Posterior
 
 __all__ = ["SAMPLERS", "GenNet", "Settings", "load"]
 
@@ -139,16 +141,7 @@ class GenNet(Model):
             z: [B, d].
             visible: [B, S, S, 1], as for `squared_error`.
         """
-        return forward_jacobian(self._flat(self.generator(z), visible), z)
-
-    @staticmethod
-    def _flat(images: tf.Tensor, visible: tf.Tensor | None) -> tf.Tensor:
-        """Images [B, S, S, 3] as [B, D], 0 where they are hidden."""
-        d = images.shape[1:].num_elements()
-        flat = tf.reshape(images, [-1, d])
-        if visible is None:
-            return flat
-        return flat * tf.reshape(tf.tile(visible, [1, 1, 1, 3]), [-1, d])
+        return forward_jacobian(lambda z: flat(self.generator(z), visible), z)
 
     def gauss_newton_metric(self, jacobian: tf.Tensor, sigma: tf.Tensor | float) -> tf.Tensor:
         """G = I + J^T J / sigma^2, [B, d, d], for J [B, d, D]."""
@@ -172,7 +165,7 @@ class GenNet(Model):
             jacobian: J [B, d, D], at z or near it.
             visible: [B, S, S, 1], as for `squared_error`.
         """
-        residual = self._flat(images - self.generator(z), visible)  # [B, D]
+        residual = flat(images - self.generator(z), visible)  # [B, D]
         log_prob = self._log_joint(tf.reduce_sum(tf.square(residual), 1), z, sigma)
         return log_prob, tf.linalg.matvec(jacobian, residual) / sigma**2 - z
 
@@ -230,7 +223,8 @@ class GenNet(Model):
                 plain[self.settings.sampler], lambda z: self.log_prob(z, images, sigma, visible)
             )
         steps = self.settings.num_steps if num_steps is None else num_steps
-        return sample(z, step_size, steps, key, first_step=first_step, keep_path=keep_path)
+        chains = sample(z, step_size, steps, key, first_step=first_step, keep_path=keep_path)
+        return send_back(chains, z) if self.settings.sampler == "langevin" else chains
 
     def _infer(self, inputs: Inputs, images: tf.Tensor) -> Inference:
         """Go on with the chains of the batch, adapt their steps, and reduce the prior.
@@ -251,6 +245,8 @@ class GenNet(Model):
         if self.settings.sampler in samplers.TARGET_ACCEPTANCE:
             target = samplers.TARGET_ACCEPTANCE[self.settings.sampler]
             step_size = samplers.adapted_step_size(step_size, chains.acceptance_rate, target)
+        elif self.settings.sampler == "langevin":  # halved for chains that were sent back
+            step_size = tf.where_v2(chains.acceptance_rate > 0, step_size, step_size / 2)
         place = inputs.index[:, None]
         z = tf.tensor_scatter_nd_update(self._chains, place, chains.position)
         adapted = tf.tensor_scatter_nd_update(self._step_sizes, place, step_size)
@@ -292,28 +288,23 @@ class GenNet(Model):
         """
         return tf.reduce_mean(self.squared_error(z, images, visible)) / (2 * sigma**2)
 
-    def _learn(self, inputs: Inputs, images: tf.Tensor, z: tf.Tensor) -> Learning:
-        """A step of Adam along L'(W), the inferred z [N, d] held fixed."""
-        with tf.control_dependencies([z]):
-            loss = self.reconstruction_loss(
-                tf.gather(z, inputs.index), images, inputs.sigma, inputs.visible
-            )
-            adam = tf.train.AdamOptimizer(inputs.learning_rate, self.settings.beta1)
-            gradients = adam.compute_gradients(loss, self._network.variables())
-            norm = tf.linalg.global_norm([gradient for gradient, _ in gradients])
-            return Learning(loss, norm, adam.apply_gradients(gradients, self._iteration))
-
     def _build(self) -> None:
         """One iteration: infer and reduce the prior, learn, record."""
         self._iteration = tf.train.get_or_create_global_step()
         self.inputs = inputs = Inputs.placeholders(self.settings, self.visible is not None)
         self._generated = (self.generator(inputs.z) + 1) * 127.5
         self._make_chains()
+        langevin = self.settings.sampler == "langevin"
+        self._guard = GeneratorGuard(
+            self._network.variables(), self._chains, self._step_sizes if langevin else None
+        )
         images = inputs.images / 127.5 - 1
         inference = self._infer(inputs, images)
-        learning = self._learn(inputs, images, inference.z)
-        with tf.control_dependencies([learning.update]):
-            self._record = self._make_record(inputs, inference, learning)
+        learning = learn(self, self._guard, inputs, images, inference.z)
+        with tf.control_dependencies(learning.updates):
+            self._sane = tf.identity(learning.sane)
+            self._record = record(inputs, inference, learning, self.settings.sigma)
+            self._record["roll_backs"] = self._guard.roll_backs.read_value()
 
     def _make_chains(self) -> None:
         """The chain of each image, and its step size."""
@@ -325,28 +316,14 @@ class GenNet(Model):
             "chains/step_size", initializer=step_size, trainable=False
         )
 
-    def _make_record(self, inputs: Inputs, inference: Inference, learning: Learning) -> dict:
-        """What `train` yields of an iteration."""
-        chains = inference.chains
-        # The loss holds the likelihood of the inferred Z: moving the prior changes no f(Z).
-        prior_term = tf.reduce_sum(tf.square(chains.position), 1) / 2  # [B]
-        gain = -learning.loss - tf.reduce_mean(prior_term + chains.first_log_prob)
-        return {
-            "loss": learning.loss * (inputs.sigma / self.settings.sigma) ** 2,
-            "prior": tf.reduce_mean(tf.reduce_sum(tf.square(inference.z), 1)) / 2,
-            "acceptance_rate": tf.reduce_mean(chains.acceptance_rate),
-            "step_size": tf.reduce_mean(inference.step_size),
-            "score_magnitude": tf.reduce_mean(chains.score_magnitude),
-            "sigma": inputs.sigma,
-            "learning_rate": inputs.learning_rate,
-            "gradient_norm": learning.gradient_norm,
-            "energy_difference": gain,
-        }
-
     def train(self, images: np.ndarray, num_epochs: int | None = None) -> Iterator[Record]:
         """Learn until the epochs are done, yielding a record an iteration.
 
         W <- W + gamma L'(W), L'(W) = (1/n) sum_i (1/sigma^2) (Y_i - f(Z_i)) df(Z_i)/dW, with Adam.
+
+        An iteration that is not sane (see `generator_guard`) does not count: W and Z go back to the
+        last good state, the learning rate is halved (it recovers over the next iterations), and the
+        iteration is done again.
 
         Args:
             images: [N, S, S, 3] in [0, 255], always in the same order.
@@ -358,7 +335,10 @@ class GenNet(Model):
             prior = (1/n) sum_i ||Z_i||^2 / 2; how the sampler went: acceptance_rate, the mean
             step_size, score_magnitude v(t), the mean |d log p(Y, Z) / dZ| along the chains, and
             energy_difference d(t), the mean gain in log p(Y, Z) from their start to their end;
-            and gradient_norm = ||L'(W)||, at the noise of the iteration.
+            gradient_norm = ||L'(W)||, at the noise of the iteration; and roll_backs so far.
+
+        Raises:
+            DivergenceError: going back again and again does not help.
         """
         settings = self.settings
         total = datasets.iterations(settings, self.num_images, num_epochs)
@@ -374,8 +354,22 @@ class GenNet(Model):
             }
             if self.visible is not None:
                 feed[self.inputs.visible] = self.visible[index]
-            record = self.session.run(self._record, feed)
-            yield {"iteration": iteration + 1, **{k: float(v) for k, v in record.items()}}
+            yield {"iteration": iteration + 1, **self._repeat(feed, iteration)}
+
+    def _repeat(self, feed: dict, iteration: int) -> Record:
+        """Do an iteration, again and again from the last good state until it is sane."""
+
+        def attempt(tried: int) -> tuple[bool, dict]:
+            fed = self._guard.feed(iteration, tried)
+            return self.session.run([self._sane, self._record], feed | fed)
+
+        return guard.until_sane(
+            attempt,
+            lambda: (
+                f"learning diverges at iteration {iteration + 1} however small its steps: choose a"
+                " smaller --g_lr or a larger --sigma, and leave out --resume."
+            ),
+        )
 
     # What users call: numpy in, numpy out
 
@@ -383,6 +377,16 @@ class GenNet(Model):
     def posterior(self) -> Posterior:
         """Chains at the learned W; built when it is first asked for, so that learning starts."""
         return Posterior(self)
+
+    def step_sizes(self) -> np.ndarray:
+        """Those of new chains of the posteriors, by training image, [N].
+
+        Plain Langevin takes none larger than learning has found stable.
+        """
+        given = np.full(self.num_images, self.settings.step_size)
+        if self.settings.sampler != "langevin":
+            return given
+        return np.minimum(given, self.session.run(self._step_sizes))
 
     def latents(self) -> np.ndarray:
         """The inferred z of the training images, [N, d]."""

@@ -55,22 +55,6 @@ class Inputs(NamedTuple):
         )
 
 
-class Inference(NamedTuple):
-    """Step one of an iteration: Z inferred, and the prior reduced."""
-
-    chains: samplers.Chains  # of the batch, before the prior is reduced
-    step_size: tf.Tensor  # [B], adapted
-    z: tf.Tensor  # [N, d], all chains as they then stand
-
-
-class Learning(NamedTuple):
-    """Step two: W moved."""
-
-    loss: tf.Tensor  # at the noise of the iteration
-    gradient_norm: tf.Tensor
-    update: tf.Operation
-
-
 class Posterior:
     """p(Z | Y; W) of a model as it is: its chains and its metric, on top of the model's graph."""
 
@@ -227,7 +211,7 @@ def draw_posterior(
     whitening = np.linalg.cholesky(metric).swapaxes(1, 2)[:, None]  # L^T
     spread = np.linalg.solve(whitening, noise[..., None])[..., 0]
     start = (inferred[:, None] + 2 * spread).reshape(-1, d)  # [n C, d]
-    step_size = np.full(len(start), model.settings.step_size)
+    step_size = model.step_sizes()[:n].repeat(CHAINS)
     if model.settings.sampler in samplers.TARGET_ACCEPTANCE:
         step_size = np.linalg.eigvalsh(metric)[:, -1].repeat(CHAINS) ** -0.5
     parts = []
@@ -320,7 +304,7 @@ def _infer_image(model: GenNet, image: np.ndarray, mask: np.ndarray) -> np.ndarr
     settings = model.settings
     rng = streams.generator(settings.seed, Stream.PARTICLES)
     z = rng.normal(size=(PARTICLES, settings.z_dim))
-    step_size = np.full(PARTICLES, settings.step_size)
+    step_size = np.full(PARTICLES, model.step_sizes().min())
     target = samplers.TARGET_ACCEPTANCE.get(settings.sampler)
     visible = None if model.visible is None else mask[None]
     # At the first sigma the whole image weighs about as much as one number: z is still free.

@@ -20,7 +20,7 @@ from tqdm import tqdm
 import diagnostics
 import generator_pictures as pictures
 import heldout
-from common import command, naturalness, quality, samplers
+from common import command, guard, naturalness, quality, samplers
 from common.command import Chart, Results
 from common.datasets import Dataset
 from common.endings import shown
@@ -32,6 +32,8 @@ from inference import CHAINS, draw_posterior, infer, passes_per_draw
 
 DIAGNOSED = 55  # training images whose posterior is drawn from at the end, and
 PASSES = 200  # through the network that each of its chains may take
+SLOW = 2.0  # seconds of an iteration, from which on they are said before learning begins
+SECONDS = 0.0017  # that a direction of a Jacobian takes: of an image of 64 x 64, on 2 cores
 WALKED = 55  # training images that the walk passes, as many as the panel shows
 UNSEEN = {  # what learning does not see -> its name on the console, the title of its panel
     "occlusion": ("hidden", "Training images whose hidden pixels are restored"),
@@ -121,14 +123,33 @@ class Experiment(command.Experiment):
         )
         self.model = GenNet(settings, len(self.images), visible)
         self.model.build_model()
+        self._went_back = guard.Notice()
+        self._step_size = float(self.model.step_sizes().mean())  # that was said last
 
     def describe(self) -> str:
-        """The generator and its sampler."""
+        """The generator and its sampler, and what they take if that is long."""
         settings = self.model.settings
-        return (
+        said = (
             f"generator of {self.model.num_parameters / 1e6:.1f} million parameters,"
             f" {settings.sampler} x {settings.num_steps} in {settings.precision}"
         )
+        seconds = self.seconds()
+        if seconds >= SLOW:
+            said += (
+                f"\nAn iteration takes about {seconds:.0f} s on 2 cores, for this sampler derives"
+                f" by each of the {settings.z_dim} dimensions of z at every step:"
+                " --sampler mala does not."
+            )
+        return said
+
+    def seconds(self) -> float:
+        """What an iteration takes for the Jacobians of its sampler, on 2 cores, roughly."""
+        settings = self.model.settings
+        if settings.sampler != "preconditioned":
+            return 0.0
+        jacobians = ((settings.num_steps or 1) + 1) * (settings.batch_size or 1)
+        size = (settings.image_size / 64) ** 2 * (settings.width / 64) ** 2
+        return SECONDS * size * jacobians * settings.z_dim
 
     def sentence(self) -> str:
         """What was learned, and how."""
@@ -141,6 +162,16 @@ class Experiment(command.Experiment):
     def train(self) -> Iterator[Record]:
         """Alternating back-propagation."""
         return self.model.train(self.images)
+
+    def note(self, record: Record) -> None:
+        """Say that learning went back, or that chains were sent back."""
+        self._went_back(record)
+        if self.model.settings.sampler == "langevin" and record["step_size"] < self._step_size / 2:
+            self._step_size = record["step_size"]
+            tqdm.write(
+                f"Iteration {int(record['iteration'])}: chains left the prior and were sent back,"
+                f" mean step size now {self._step_size:.2g}"
+            )
 
     def progress(self) -> Figure:
         """The first training images over their reconstructions."""
@@ -179,6 +210,7 @@ class Experiment(command.Experiment):
             **self.posterior_chains(len(run.history)),
             **plane,
             **errors,
+            "roll_backs": int(run.history[-1]["roll_backs"]),
         }
         for name, means in errors.items():
             headline |= heldout.mean_errors(UNSEEN[name][0], means)
@@ -235,6 +267,10 @@ class Experiment(command.Experiment):
                 f"Chains stood still for {shown(', '.join(still))}: their R-hat cannot be told; a"
                 " smaller --delta, or --sampler mala, which adapts it, lets them move."
             )
+        advice = "try more --num_epochs, or a smaller --g_lr"
+        if self.model.settings.sampler != "preconditioned":
+            advice += ", or the default --sampler"
+        guard.say_if_below_baseline(run.metrics, "the mean image", advice)
 
     # What learning did not see
 

@@ -21,7 +21,7 @@ from report_page.pictures import TALLEST
 MARKS = ("config.json", "metrics.json", "history.csv", "results.npz")  # any of them marks a run
 INSIDE_A_RUN = {"checkpoints", "log", "progress"}
 
-FORMAT = 1  # of the runs that this page reads, see common/run.py
+FORMAT = 2  # of the runs that this page reads, see common/run.py
 # What a section of the page needs: the names of its texts, and of what it reads of the run.
 SECTIONS: dict[str, tuple[set[str], set[str]]] = {
     "plane": (set(), {"picture", "z", "walk"}),

@@ -238,10 +238,37 @@ def test_divergence_goes_back_and_lowers_the_learning_rate():
     assert np.isfinite(model.synthesize()).all()
 
 
-def test_divergence_from_the_start_is_an_error():
-    model = built(desnet(num_steps=10, step_size=100.0))
-    with pytest.raises(DivergenceError, match="smaller --delta"):
+@pytest.mark.parametrize(
+    ("options", "flag"),
+    [
+        ({"step_size": 100.0, "network": "assignment"}, "--delta, less"),
+        ({"step_size": 1.0, "ref_sigma": 0.4}, "--ref_sig 0.4"),
+        ({"learning": "convergent", "data_noise_start": 255.0}, "--data_noise_start"),
+    ],
+    ids=["step", "reference", "noise"],
+)
+def test_divergence_from_the_start_is_an_error_that_names_what_helps(options, flag):
+    model = built(desnet(num_steps=10, **options))
+    with pytest.raises(DivergenceError, match=flag):
         list(model.train(IMAGES, 5))
+    step = 60.0 if options.get("step_size") == 100 else 0.6
+    helps = {**options, "step_size": step} if "step_size" in options else {"learning": "convergent"}
+    list(built(desnet(num_steps=10, **helps)).train(IMAGES, 5))
+
+
+@pytest.mark.parametrize("learning", ["short_run", "convergent"])
+@pytest.mark.parametrize("level", [0.0, 127.5, 255.0], ids=["black", "grey", "white"])
+def test_images_at_the_edge_of_the_range_are_learned(level, learning):
+    images = np.full((3, SIDE, SIDE, 3), level, np.float32)
+    colours = images.mean((1, 2))
+    model = built(desnet(colours, num_cores=2, learning=learning, num_epochs=8))
+    records = list(model.train(images))
+    assert records[-1]["roll_backs"] == 0
+    if learning == "short_run":
+        assert np.sqrt(np.square(model.synthesize() - images).mean()) < 12
+    # What is recorded is any pixel that is out of range.
+    if level != 127.5:
+        assert np.mean([record["out_of_range"] for record in records]) > 0.3
 
 
 def test_the_noise_on_the_images_shrinks_and_the_steps_with_it():

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from conftest import IMAGES, UNIT, built, gennet
+from conftest import IMAGES, SIDE, UNIT, built, gennet
 from evaluation import central_differences, evaluate
 
+from common.guard import DivergenceError
 from common.streams import Stream
 from generator_settings import SAMPLERS
 
@@ -158,3 +159,64 @@ def test_the_generator_infers_in_bfloat16_and_learns_and_draws_in_float32():
     assert rounded.dtype == np.float32
     with models[1].session.graph.as_default():
         assert {v.dtype.base_dtype for v in tf.trainable_variables()} == {tf.float32}
+
+
+# Divergence
+
+
+def finite(records):
+    return np.isfinite([list(record.values()) for record in records]).all()
+
+
+def test_a_generator_that_saturates_goes_back_and_learns_at_a_smaller_rate():
+    # Of Adam's first step at such a rate every pixel is -1 or 1, and the gradient 0.
+    model = built(gennet(learning_rate=10.0, num_epochs=120))
+    records = list(model.train(IMAGES))
+    assert finite(records)
+    assert records[-1]["roll_backs"] > 3
+    assert records[-1]["learning_rate"] < 0.5
+    assert records[-1]["loss"] < 0.8 * records[0]["loss"]
+    assert min(record["gradient_norm"] for record in records) > 0
+
+
+@pytest.mark.parametrize("step_size", [0.5, 100.0])
+def test_chains_of_plain_langevin_that_leave_the_prior_are_sent_back(step_size):
+    model = built(gennet(sampler="langevin", step_size=step_size, num_steps=20, num_epochs=60))
+    records = list(model.train(IMAGES))
+    assert finite(records)
+    assert records[-1]["step_size"] < step_size / 2
+    assert records[-1]["acceptance_rate"] > 0.6
+    assert np.abs(model.latents()).max() < 6
+    assert records[-1]["loss"] < records[0]["loss"]
+
+
+def test_a_generator_that_nothing_helps_is_an_error():
+    model = built(gennet())
+    with model.session.graph.as_default():
+        for variable in tf.global_variables():
+            if variable.dtype.base_dtype == tf.float32 and variable.shape.rank:
+                variable.load(np.full(variable.shape, np.nan), model.session)
+    with pytest.raises(DivergenceError, match="iteration 1 .*--g_lr"):
+        list(model.train(IMAGES, 5))
+
+
+# Many dimensions
+
+
+@pytest.mark.parametrize("z_dim", [17, 40])
+def test_the_jacobian_of_many_dimensions_is_that_of_few(z_dim, monkeypatch):
+    model = gennet(z_dim=z_dim)
+    z = RNG.normal(size=(2, z_dim))
+    looped = evaluate(lambda: model.jacobian(tf.constant(z)))
+    monkeypatch.setattr("common.layers.UNROLLED", z_dim)
+    unrolled = evaluate(lambda: model.jacobian(tf.constant(z)))
+    assert looped.shape == (2, z_dim, 3 * SIDE**2)
+    np.testing.assert_allclose(looped, unrolled, rtol=1e-10, atol=1e-14)
+
+
+def test_a_generator_of_many_dimensions_needs_no_more_operations():
+    counts = []
+    for z_dim in (20, 200):
+        model = built(gennet(z_dim=z_dim))
+        counts.append(len(model.session.graph.get_operations()))
+    assert counts[1] < 1.02 * counts[0]  # they are computed in more pieces

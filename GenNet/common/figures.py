@@ -99,7 +99,7 @@ def charts(series: dict[str, tuple[Sequence[float], str]], log: Sequence[str] = 
         axes.set_title(title, loc="left", fontsize=11)
         axes.set_ylabel(label)
         axes.grid(alpha=0.3)
-        if title in log:
+        if title in log and max(values) > 0:  # chains that never moved have a score of 0
             axes.set_yscale("log")
     all_axes[-1].set_xlabel("iteration")
     return figure

@@ -22,6 +22,8 @@ from common.session import tf
 from common.streams import Stream, fold_in
 
 LEAK = 0.2  # slope of the leaky rectifier below 0, that of DCGAN
+UNROLLED = 16  # directions of a Jacobian that each have operations of their own; of more,
+DIRECTIONS = 16  # so many are computed at a time
 
 
 class Network:
@@ -263,16 +265,36 @@ def conv2d_transpose(
 # Derivatives and pieces of a batch
 
 
-def forward_jacobian(outputs: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-    """The derivatives [B, d, D] of outputs [B, D] in x [B, d].
+def forward_jacobian(function: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor) -> tf.Tensor:
+    """The derivatives [B, d, D] of function(x), [B, D], in x [B, d].
 
     In forward mode: J v is the derivative in u of u -> J^T u, which tf.gradients gives.  For a
     small d that is far cheaper than a pass backward for each of the D outputs.
+
+    Up to UNROLLED directions v each have operations of their own.  More would take minutes to
+    build: they are computed in turn by one loop, DIRECTIONS at a time, to the same bits.
     """
-    u = tf.zeros_like(outputs)
-    (pulled,) = tf.gradients(outputs, x, u)  # J^T u
-    units = [tf.ones_like(x) * unit for unit in np.eye(x.shape[1], dtype=np.float32)]
-    return tf.stack([tf.gradients(pulled, u, unit)[0] for unit in units], 1)
+    d = x.shape[1]
+
+    def along(units: tf.Tensor, each: Callable) -> tf.Tensor:
+        """J v for v in `units` [k, d], that `each` maps over: [k, B, D]."""
+        outputs = function(x)
+        u = tf.zeros_like(outputs)
+        (pulled,) = tf.gradients(outputs, x, u)  # J^T u
+        return each(lambda unit: tf.gradients(pulled, u, tf.ones_like(x) * unit)[0], units)
+
+    if d <= UNROLLED:
+        units = np.eye(d, dtype=np.float32)
+        return tf.stack(along(units, lambda product, units: [product(v) for v in units]), 1)
+    turns = -(-d // DIRECTIONS)
+    size = -(-d // turns)
+    pieces = tf.reshape(tf.eye(turns * size, d, dtype=x.dtype), [turns, size, d])
+    together = partial(tf.vectorized_map, fallback_to_while_loop=False)
+    products = tf.map_fn(
+        lambda piece: along(piece, together), pieces, parallel_iterations=1, back_prop=False
+    )  # [turns, size, B, D]
+    flat = tf.reshape(products, [turns * size, -1, products.shape[-1]])
+    return tf.transpose(flat[:d], [1, 0, 2])
 
 
 def in_halves(function: Callable[[tf.Tensor], tf.Tensor], images: tf.Tensor) -> tf.Tensor:

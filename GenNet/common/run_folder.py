@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from common.model import Model
 
-FORMAT = 1  # of a run's files
+FORMAT = 2  # of a run's files
 AGAIN = "make the run again, or choose another"  # what to do about one that is damaged, and
 ANEW = "leave out --resume to start anew"  # about one that was to be gone on with
 
