@@ -2,6 +2,7 @@
 
 import importlib.util
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -30,7 +31,13 @@ COLOURS = datasets.mean_colours(IMAGES)
 FLAT = datasets.flat_images(COLOURS, SIDE)
 
 SMALL = {
-    "GenNet": ["--image_size=16", "--num_epochs=4", "--log_step=2", "--sample_steps=2"],
+    "GenNet": [
+        "--image_size=16",
+        "--num_epochs=4",
+        "--log_step=2",
+        "--sample_steps=2",
+        "--width=8",
+    ],
     "DesNet": ["--image_size=16", "--num_epochs=4", "--log_step=2", "--T=3"],
 }
 
@@ -129,6 +136,11 @@ def command(script: Path, *arguments: str, cwd: Path | None = None) -> subproces
     )
 
 
+def heeding_ctrl_c() -> None:
+    """For a process to start with: whoever runs the tests in the background ignores Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture(scope="session")
 def finished(mains: dict[str, ModuleType], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """The folders of a run of GenNet and one of DesNet, of categories with hostile names."""
@@ -144,6 +156,8 @@ def finished(mains: dict[str, ModuleType], tmp_path_factory: pytest.TempPathFact
             save_image(data / f"<b>{i}.png", pixels)
         output = root / "output" / name
         more = [f"--category={category}", "--num_epochs=30", "--log_step=10"]
+        if name == "GenNet":
+            more.append("--width=64")  # the default, whose plane is smooth
         mains[name].main(flags(name, data.parent, output, *more))
         folders.append(output / category)
     return folders

@@ -10,13 +10,14 @@ import zlib
 
 import numpy as np
 import pytest
-from conftest import ROOT, fails, load_file, posterior_flags, results, save_image
+from conftest import fails, posterior_flags, results, save_image
 from PIL import Image
 
 import DesNet
 import GenNet
 import report
 from common import command, figures, files
+from common.endings import shown
 from common.files import FileError
 from common.run_folder import RunError
 from common.session import tf
@@ -247,20 +248,6 @@ def test_history_that_is_no_table_is_named(copies, tmp_path, header, row):
     assert "Reconstructions" in page
 
 
-def test_history_is_checked_before_a_run_goes_on(copies, capsys):
-    (copies[0] / "history.csv").write_text('iteration,loss\n1,"' + "x" * 140_000 + '"\n')
-    main = load_file(ROOT / "GenNet" / "main.py").main
-    config = json.loads((copies[0] / "config.json").read_text())
-    data = copies[0].parent / "data"
-    (data / "cats").mkdir(parents=True)
-    for i in range(3):
-        save_image(data / "cats" / f"{i}.png", np.zeros([16, 16, 3]))
-    change(copies[0] / "config.json", category="cats")
-    more = [f"--data_path={data}", f"--output_dir={copies[0].parent}", "--category=cats"]
-    assert config["image_size"] == 16
-    assert "history.csv" in fails(capsys, main, [*more, "--resume"])
-
-
 @pytest.mark.parametrize(
     "values",
     [
@@ -365,12 +352,6 @@ def test_damaged_panels_are_left_out_of_the_film(tmp_path):
     assert list(figures.read_panels(tmp_path)) == [1, 4]
 
 
-def test_a_list_of_checkpoints_that_is_no_text(copies):
-    (copies[0] / "checkpoints" / "checkpoint").write_bytes(b"\xff\xfe\xfd")
-    with pytest.raises(RunError, match="no checkpoint"):
-        GenNet.load(copies[0])
-
-
 def test_a_checkpoint_of_which_a_piece_is_missing(copies):
     index = next((copies[0] / "checkpoints").glob("*-30.index"))
     index.write_bytes(index.read_bytes()[200:])
@@ -394,8 +375,8 @@ ESCAPED = "\x1b[31mred\x07\u202e\udcff"
 
 
 def test_what_is_shown_is_no_command_to_a_terminal():
-    assert files.shown(ESCAPED) == "\\x1b[31mred\\x07\\u202e\\xff"
-    assert files.shown(FileError("Löwe 🦁\n")) == "Löwe 🦁\\x0a"
+    assert shown(ESCAPED) == "\\x1b[31mred\\x07\\u202e\\xff"
+    assert shown(FileError("Löwe 🦁\n")) == "Löwe 🦁\\x0a"
 
 
 def test_names_do_not_reach_the_terminal_raw(copies, tools, tmp_path, capsys, monkeypatch):

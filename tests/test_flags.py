@@ -66,7 +66,7 @@ def test_resolving_leaves_nothing_open_and_changes_nothing_again(settings_class)
     assert resolved.resolved(3) == resolved
     assert resolved.batch_size == 3
     left = {f.name for f in dataclasses.fields(resolved) if getattr(resolved, f.name) is None}
-    assert left <= {"holdout", "occlude"}
+    assert left <= {"name", "holdout", "occlude"}
     with pytest.raises(SettingsError, match="more than the 3 images"):
         settings_class(batch_size=4).resolved(3)
 

@@ -19,8 +19,10 @@ files comes to mean something else; `model`; `images`, the names of those that w
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
@@ -192,15 +194,16 @@ class Folder:
         numbers = self._checkpoints()
         if not numbers:
             raise self._damaged(f"there is no checkpoint in {self.folder / 'checkpoints'}")
-        prefix = str(self.folder / "checkpoints" / f"model-{numbers[-1]}")
+        prefix = self.folder / "checkpoints" / f"model-{numbers[-1]}"
         try:
-            # Restoring alone would take any shape.
-            shapes = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
-            with model.session.graph.as_default():
+            with _plain(prefix.parent) as folder, model.session.graph.as_default():
+                path = str(folder / prefix.name)
+                # Restoring alone would take any shape.
+                shapes = tf.train.load_checkpoint(path).get_variable_to_shape_map()
                 for variable in tf.global_variables():
                     if shapes[variable.op.name] != variable.shape.as_list():
                         raise ValueError(f"{variable.op.name} has another shape")
-                model.saver.restore(model.session, prefix)
+                model.saver.restore(model.session, path)
             return numbers[-1]
         except Exception as error:  # TensorFlow raises anything of a damaged checkpoint
             raise self._damaged(
@@ -243,6 +246,15 @@ class Folder:
                 f"the run in {self.folder} began with other images, of which {' and '.join(told)}:"
                 f" put them back, or {ANEW}."
             )
+
+
+@contextlib.contextmanager
+def _plain(folder: Path) -> Iterator[Path]:
+    """A path to the folder in which TensorFlow, when it reads, sees no pattern such as [1]*."""
+    with tempfile.TemporaryDirectory() as place:
+        link = Path(place) / "link"
+        link.symlink_to(folder.resolve())
+        yield link
 
 
 class Learned(NamedTuple):
