@@ -105,13 +105,18 @@ class Child:
         self.start = time.monotonic()
         self._ended: Ended | None = None
         if fresh:
+
+            def prepared() -> None:
+                _heed_signals()
+                prepare()
+
             line = [sys.executable, str(ROOT / command.script), *command.arguments]
             self.process = subprocess.Popen(
                 line,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=self._files[1],
-                preexec_fn=prepare,
+                preexec_fn=prepared,
             )
             self.pid = self.process.pid
         else:
@@ -168,12 +173,17 @@ class Child:
             self.process.returncode = code  # it was waited for here
 
 
+def _heed_signals() -> None:
+    """Heed what this process may have been told to ignore, as jobs in the background are."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def _be(run: Callable[[], object], out: int, errors: int, prepare: Callable[[], object]) -> None:
     """Be the process of a command, and end."""
     code = 1
     try:
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_DFL)
+        _heed_signals()
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(out, 1)
