@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from common.session import tf
+from common.shards import Shard
 from descriptor_settings import WARM_UP_STEPS
 
 CLIP_MEMORY = 20  # iterations whose gradient norms, in geometric mean, are the usual one
@@ -32,20 +33,22 @@ class GuardedAdam:
         companions: Sequence[tf.Variable],
         beta1: float,
         beta2: float,
+        shard: Shard,
     ) -> None:
         """Make the guard's own variables.
 
         Args:
             variables: to learn.
-            companions: that go back together with them.
+            companions: that go back together with them, a row for each chain.
             beta1: decay of Adam's first moment.
             beta2: decay of its second moment.
+            shard: which of all chains the companions have rows of.
         """
         self.iteration = tf.train.get_or_create_global_step()
         self.rate_factor = tf.get_variable("learning_rate_factor", initializer=1.0, trainable=False)
         self.roll_backs = tf.get_variable("roll_backs", initializer=0.0, trainable=False)
         self._log_norm = tf.get_variable("log_gradient_norm", initializer=0.0, trainable=False)
-        self._variables = list(variables)
+        self._variables, self._cluster = list(variables), shard.cluster
         self._beta1, self._beta2 = beta1, beta2
         self._state = [*variables, *companions]
         with tf.variable_scope("snapshot"):
@@ -53,6 +56,8 @@ class GuardedAdam:
                 tf.get_variable(v.op.name, initializer=v.initial_value, trainable=False)
                 for v in self._state
             ]
+        for snapshot in self._snapshots[len(self._variables) :]:
+            shard.note(snapshot)
 
     def minimize(
         self,
@@ -60,6 +65,7 @@ class GuardedAdam:
         rate: tf.Tensor,
         shrink: tf.Tensor,
         sane: tf.Tensor,
+        count: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Operation]]:
         """A step down the gradient of `objective`, or back to the last good state.
 
@@ -68,13 +74,15 @@ class GuardedAdam:
             rate: learning rate, before `rate_factor`.
             shrink: factor of every weight after the step.
             sane: whether the iteration may count, as far as the caller knows.
+            count: images that the objective is a mean over, of this worker's.
 
         Returns:
             Whether it counts: its gradients are finite too; their global norm (0 where it is not
             finite); and the operations that update all variables accordingly.
         """
         adam = tf.train.AdamOptimizer(rate * self.rate_factor, self._beta1, self._beta2)
-        gradients, _ = zip(*adam.compute_gradients(objective, self._variables), strict=True)
+        pairs = adam.compute_gradients(objective, self._variables)
+        gradients = self._cluster.mean([gradient for gradient, _ in pairs], count)
         norm = tf.linalg.global_norm(gradients)
         sane = tf.logical_and(sane, tf.math.is_finite(norm))
         norm = tf.where_v2(tf.math.is_finite(norm), norm, 0.0)

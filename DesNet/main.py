@@ -20,6 +20,7 @@ from common.command import Chart, Results
 from common.datasets import Dataset
 from common.model import Record
 from common.run import Run, png
+from common.shards import Shard
 from DesNet import DesNet, Settings
 
 MANY_GHOSTS = 0.2  # share of synthesized images that are mixtures, from which on it is said
@@ -86,15 +87,16 @@ class Experiment(command.Experiment):
             "Should end close to 0: above, chains overshoot.",
         ),
     ]
+    learner: DesNet
     model: DesNet
 
-    def __init__(self, settings: Settings, data: Dataset) -> None:
+    def __init__(self, settings: Settings, data: Dataset, shard: Shard) -> None:
         """Build the model for the category."""
         self.images, self.names = data.images, data.names
-        self.constants = {"colours": datasets.mean_colours(data.images)}
+        colours = shard.cluster.gather(datasets.mean_colours(data.images[: shard.count]))
+        self.constants = {"colours": colours}
         self.evaluated = self.images[: command.EVALUATED].astype(np.float32)
-        self.model = DesNet(settings, self.constants["colours"])
-        self.model.build_model()
+        self.model = self.make(lambda own: DesNet(settings, colours, shard=own), shard)
         self._roll_backs = 0.0
 
     def describe(self) -> str:
@@ -110,13 +112,13 @@ class Experiment(command.Experiment):
         """What was learned, and how."""
         settings = self.model.settings
         return (
-            f"A descriptor of {settings.category}, learned from {len(self.images)} images by"
+            f"A descriptor of {settings.category}, learned from {len(self.names)} images by"
             f" synthesis from flat colours with {samplers.NAMES[settings.sampler]}"
         )
 
     def train(self) -> Iterator[Record]:
         """Synthesis and learning in turn."""
-        return self.model.train(self.images)
+        return self.learner.train(self.images[: self.learner.shard.count])
 
     def note(self, record: Record) -> None:
         """Say that learning went back."""

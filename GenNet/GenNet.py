@@ -9,39 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cached_property, partial
-from typing import NamedTuple
 
 import numpy as np
 
-from common import datasets, gauge, samplers, streams
+from common import gauge, samplers, streams
 from common.export import Signature
 from common.layers import Network, forward_jacobian
 from common.model import Model, Record
 from common.session import tf
+from common.shards import Shard
 from common.streams import Stream
 from generator_network import top_down
 from generator_settings import SAMPLERS, Settings
-from inference import Inputs, Posterior
+from inference import Inference, Inputs, Learning, Posterior
 
 __all__ = ["SAMPLERS", "GenNet", "Settings", "load"]
 
 JITTER = 0.2  # of the steps of HMC: z has few dimensions
-
-
-class Inference(NamedTuple):
-    """Step one of an iteration: Z inferred, and the prior reduced."""
-
-    chains: samplers.Chains  # of the batch, before the prior is reduced
-    step_size: tf.Tensor  # [B], adapted
-    z: tf.Tensor  # [N, d], all chains as they then stand
-
-
-class Learning(NamedTuple):
-    """Step two: W moved."""
-
-    loss: tf.Tensor  # at the noise of the iteration
-    gradient_norm: tf.Tensor
-    update: tf.Operation
 
 
 class GenNet(Model):
@@ -54,7 +38,11 @@ class GenNet(Model):
     settings_class = Settings
 
     def __init__(
-        self, settings: Settings, num_images: int, visible: np.ndarray | None = None
+        self,
+        settings: Settings,
+        num_images: int,
+        visible: np.ndarray | None = None,
+        shard: Shard | None = None,
     ) -> None:
         """Describe the model; `build_model` builds it.
 
@@ -62,6 +50,7 @@ class GenNet(Model):
             settings: see `generator_settings`; what they leave open is resolved here.
             num_images: N, how many training images there are; each has a chain of its own.
             visible: which pixels of each training image are seen, [N, S, S, 1]; by default all.
+            shard: which of the images this worker learns, where there are several; default: all.
 
         Raises:
             SettingsError: the settings do not go together.
@@ -69,7 +58,8 @@ class GenNet(Model):
         """
         self.settings = settings.resolved(num_images)
         self.num_images = num_images
-        self.visible = visible
+        self.shard = shard or Shard((num_images,))
+        self.visible = None if visible is None else visible[self.shard.own]
         layers = partial(top_down, settings=self.settings)
         self._network = Network("generator", layers, self.settings.seed)
 
@@ -244,7 +234,8 @@ class GenNet(Model):
 
         The chains are kept in their variables: they start warm, where they were left.
         """
-        key = streams.key(self.settings.seed, Stream.INFERENCE, tf.cast(self._iteration, tf.int32))
+        step, rank = tf.cast(self._iteration, tf.int32), self.cluster.rank
+        key = streams.key(self.settings.seed, Stream.INFERENCE, step, rank)
         step_size = tf.gather(self._step_sizes, inputs.index)
         with self._network.precision(self.settings.precision):
             chains = self.langevin_dynamics(
@@ -272,7 +263,7 @@ class GenNet(Model):
         """Z [N, d] in the gauge of the prior, and the move of the first layer (see `gauge`)."""
         variables = {v.op.name: v for v in self._network.variables()}
         weight, bias = (variables[f"generator/project/{n}"] for n in ("weight", "bias"))
-        reduced = gauge.reduce_prior(z, weight, bias)
+        reduced = gauge.reduce_prior(z, weight, bias, self.shard)
         with tf.control_dependencies([reduced.bias, reduced.weight]):  # both from the old values
             moved = tf.group(weight.assign(reduced.weight), bias.assign(reduced.bias))
             return reduced.z, moved
@@ -306,9 +297,12 @@ class GenNet(Model):
                 tf.gather(z, inputs.index), images, inputs.sigma, inputs.visible
             )
             adam = tf.train.AdamOptimizer(inputs.learning_rate, self.settings.beta1)
-            gradients = adam.compute_gradients(loss, self._network.variables())
-            norm = tf.linalg.global_norm([gradient for gradient, _ in gradients])
-            return Learning(loss, norm, adam.apply_gradients(gradients, self._iteration))
+            variables = self._network.variables()
+            gradients = [gradient for gradient, _ in adam.compute_gradients(loss, variables)]
+            loss, *gradients = self.cluster.mean([loss, *gradients], tf.shape(inputs.index)[0])
+            norm = tf.linalg.global_norm(gradients)
+            moved = zip(gradients, variables, strict=True)
+            return Learning(loss, norm, adam.apply_gradients(moved, self._iteration))
 
     def _build(self) -> None:
         """One iteration: infer and reduce the prior, learn, record."""
@@ -326,28 +320,32 @@ class GenNet(Model):
         """The chain of each image, and its step size."""
         n, d, seed = self.num_images, self.settings.z_dim, self.settings.seed
         start = tf.random.stateless_normal([n, d], streams.key(seed, Stream.LATENTS))
-        self._chains = tf.get_variable("chains/z", initializer=start, trainable=False)
+        self._chains = self.shard.variable("chains/z", start)
         step_size = tf.fill([n], float(self.settings.step_size or 0))
-        self._step_sizes = tf.get_variable(
-            "chains/step_size", initializer=step_size, trainable=False
-        )
+        self._step_sizes = self.shard.variable("chains/step_size", step_size)
 
     def _make_record(self, inputs: Inputs, inference: Inference, learning: Learning) -> dict:
         """What `train` yields of an iteration."""
         chains = inference.chains
         # The loss holds the likelihood of the inferred Z: moving the prior changes no f(Z).
         prior_term = tf.reduce_sum(tf.square(chains.position), 1) / 2  # [B]
-        gain = -learning.loss - tf.reduce_mean(prior_term + chains.first_log_prob)
+        of_batch = [prior_term + chains.first_log_prob, chains.acceptance_rate]
+        of_batch += [inference.step_size, chains.score_magnitude]
+        start, acceptance_rate, step_size, score_magnitude = self.cluster.mean(
+            [tf.reduce_mean(value) for value in of_batch], tf.shape(inputs.index)[0]
+        )
+        prior = tf.reduce_mean(tf.reduce_sum(tf.square(inference.z), 1))
+        (prior,) = self.cluster.mean([prior], self.shard.count)
         return {
             "loss": learning.loss * (inputs.sigma / self.settings.sigma) ** 2,
-            "prior": tf.reduce_mean(tf.reduce_sum(tf.square(inference.z), 1)) / 2,
-            "acceptance_rate": tf.reduce_mean(chains.acceptance_rate),
-            "step_size": tf.reduce_mean(inference.step_size),
-            "score_magnitude": tf.reduce_mean(chains.score_magnitude),
+            "prior": prior / 2,
+            "acceptance_rate": acceptance_rate,
+            "step_size": step_size,
+            "score_magnitude": score_magnitude,
             "sigma": inputs.sigma,
             "learning_rate": inputs.learning_rate,
             "gradient_norm": learning.gradient_norm,
-            "energy_difference": gain,
+            "energy_difference": -learning.loss - start,
         }
 
     def train(self, images: np.ndarray, num_epochs: int | None = None) -> Iterator[Record]:
@@ -356,7 +354,7 @@ class GenNet(Model):
         W <- W + gamma L'(W), L'(W) = (1/n) sum_i (1/sigma^2) (Y_i - f(Z_i)) df(Z_i)/dW, with Adam.
 
         Args:
-            images: [N, S, S, 3] in [0, 255], always in the same order.
+            images: [N, S, S, 3] in [0, 255], always in the same order; or those of the shard.
             num_epochs: when to stop, counted from the first iteration ever; by default that of
                 the settings.
 
@@ -368,11 +366,9 @@ class GenNet(Model):
             and gradient_norm = ||L'(W)||, at the noise of the iteration.
         """
         settings = self.settings
-        total = datasets.iterations(settings, self.num_images, num_epochs)
+        total = self.shard.iterations(settings, num_epochs)
         first = int(self.session.run(self._iteration))
-        for iteration, index, batch in datasets.batches(
-            images, settings.batch_size or 1, settings.seed, first, total
-        ):
+        for iteration, index, batch in self.shard.batches(images, settings, first, total):
             feed = {
                 self.inputs.images: batch,
                 self.inputs.index: index,

@@ -55,6 +55,22 @@ class Inputs(NamedTuple):
         )
 
 
+class Inference(NamedTuple):
+    """Step one of an iteration: Z inferred, and the prior reduced."""
+
+    chains: samplers.Chains  # of the batch, before the prior is reduced
+    step_size: tf.Tensor  # [B], adapted
+    z: tf.Tensor  # [N, d], all chains as they then stand
+
+
+class Learning(NamedTuple):
+    """Step two: W moved."""
+
+    loss: tf.Tensor  # at the noise of the iteration
+    gradient_norm: tf.Tensor
+    update: tf.Operation
+
+
 class Posterior:
     """p(Z | Y; W) of a model as it is: its chains and its metric, on top of the model's graph."""
 

@@ -20,6 +20,7 @@ from common.command import Chart, Results
 from common.datasets import Dataset
 from common.model import Record
 from common.run import Picture, Run, png
+from common.shards import Shard
 from GenNet import GenNet, Settings
 from inference import CHAINS, draw_posterior, infer, passes_per_draw
 
@@ -96,14 +97,17 @@ class Experiment(command.Experiment):
             " have left the prior, and samples would not look like the training images.",
         ),
     ]
+    learner: GenNet
     model: GenNet
 
-    def __init__(self, settings: Settings, data: Dataset) -> None:
+    def __init__(self, settings: Settings, data: Dataset, shard: Shard) -> None:
         """Divide the category into what is learned and what is held out, and build the model."""
         learned, self.held = heldout.split(data, settings.holdout, settings.occlude, settings.seed)
+        if shard.cluster.size == 1:  # a piece of several is without those held out
+            shard = Shard((len(learned.names),))
         self.images, self.names = learned.images, learned.names
         visible = learned.visible if settings.occlude else None
-        self.constants = {"num_images": len(self.images)}
+        self.constants = {"num_images": len(self.names)}
         if visible is not None:
             self.constants["visible"] = visible
         evaluated = slice(command.EVALUATED)
@@ -112,8 +116,13 @@ class Experiment(command.Experiment):
             self.names[evaluated],
             learned.visible[evaluated],
         )
-        self.model = GenNet(settings, len(self.images), visible)
-        self.model.build_model()
+        num_images = len(self.names)
+        self.model = self.make(lambda own: GenNet(settings, num_images, visible, own), shard)
+
+    @classmethod
+    def held_out(cls, settings: Any) -> list[str]:
+        """Those that --holdout names."""
+        return settings.holdout or []
 
     def describe(self) -> str:
         """The generator and its sampler."""
@@ -127,13 +136,13 @@ class Experiment(command.Experiment):
         """What was learned, and how."""
         settings = self.model.settings
         return (
-            f"A generator of {settings.category}, learned from {len(self.images)} images by"
+            f"A generator of {settings.category}, learned from {len(self.names)} images by"
             f" inferring their z with {samplers.NAMES[settings.sampler]}"
         )
 
     def train(self) -> Iterator[Record]:
         """Alternating back-propagation."""
-        return self.model.train(self.images)
+        return self.learner.train(self.images[: self.learner.shard.count])
 
     def progress(self) -> Figure:
         """The first training images over their reconstructions."""

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING
 
 from tqdm import tqdm
 
+from common.cluster import ALONE, Cluster
 from common.files import FileError
 from common.session import tf
 
@@ -43,7 +44,11 @@ def write(file: IO[bytes], records: list[Record]) -> None:
 
 
 def follow(
-    folder: Path, before: list[Record], records: Iterable[Record], total: int
+    folder: Path,
+    before: list[Record],
+    records: Iterable[Record],
+    total: int,
+    cluster: Cluster = ALONE,
 ) -> Iterator[Record]:
     """Show, note and pass on the iterations of `records`; stop after the current on Ctrl-C.
 
@@ -52,6 +57,7 @@ def follow(
         before: the iterations so far.
         records: what the model's `train` yields, with a "loss".
         total: iterations in the whole run.
+        cluster: the workers that learn: all stop after the same iteration.
 
     Raises:
         FileError: history.csv cannot be written.
@@ -63,7 +69,16 @@ def follow(
             bar.set_postfix_str(f"loss {record['loss']:.4g}", refresh=False)
             bar.update()
             yield record
-            if interrupt.seen:
+            if cluster.any(interrupt.seen):
+                break
+
+
+def assist(records: Iterable[Record], cluster: Cluster) -> Iterator[Record]:
+    """What `follow` does at any but the first worker: pass on the iterations until all stop."""
+    with _Interrupt() as interrupt:
+        for record in records:
+            yield record
+            if cluster.any(interrupt.seen):
                 break
 
 

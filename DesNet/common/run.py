@@ -32,6 +32,7 @@ from common import files, flags, history
 from common.files import FileError
 from common.flags import Settings, SettingsError
 from common.session import tf
+from common.shards import full_shape
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -69,6 +70,11 @@ class Folder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.written: list[str] = []
+
+    @property
+    def checkpoint(self) -> Path:
+        """Of the checkpoints, less the iteration."""
+        return self.folder / "checkpoints" / "model"
 
     # Files
 
@@ -186,7 +192,7 @@ class Folder:
             shapes = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
             with model.session.graph.as_default():
                 for variable in tf.global_variables():
-                    if shapes[variable.op.name] != variable.shape.as_list():
+                    if shapes[variable.op.name] != full_shape(variable):
                         raise ValueError(f"{variable.op.name} has another shape")
                 model.saver.restore(model.session, prefix)
             return int(prefix.rpartition("-")[2])
@@ -310,12 +316,9 @@ class Run(Folder):
         Raises:
             RunError: they cannot be written.
         """
-        prefix, model = self.folder / "checkpoints" / "model", self._model
+        prefix, model = self.checkpoint, self._model
         try:
-            with model.session.graph.as_default():
-                model.saver.save(
-                    model.session, str(prefix), len(self.history), write_meta_graph=False
-                )
+            model.save(prefix, len(self.history))
         except (tf.errors.OpError, OSError, ValueError) as error:
             raise RunError(f"cannot write a checkpoint to {prefix.parent}.") from error
         self.save_json("checkpoints/time.json", {"seconds": self.seconds})
@@ -350,7 +353,9 @@ class Run(Folder):
         """
         # Rows past the checkpoint that the run goes on from are dropped.
         self.save("history.csv", lambda file: history.write(file, self.history))
-        for record in history.follow(self.folder, self.history, records, total):
+        for record in history.follow(
+            *(self.folder, self.history, records, total), self._model.cluster
+        ):
             self.history.append(record)
             yield record
 

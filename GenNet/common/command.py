@@ -13,18 +13,28 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from common import datasets, figures, flags, session
+from common import figures, flags, history, session, shards
+from common.cluster import Cluster, ClusterError, Membership, versions
 from common.datasets import Dataset, DatasetError
 from common.files import FileError
 from common.flags import Settings, SettingsError
 from common.model import LearningError, Model, Record
 from common.run import Folder, Picture, Run, RunError, png, settings_to_resume
 from common.session import DeviceError
+from common.shards import Shard
 
 EVALUATED = 256  # images that pictures, arrays and figures are of
 
 
-MISTAKES = (DatasetError, DeviceError, FileError, LearningError, RunError, SettingsError)
+MISTAKES = (
+    ClusterError,
+    DatasetError,
+    DeviceError,
+    FileError,
+    LearningError,
+    RunError,
+    SettingsError,
+)
 
 
 class Chart(NamedTuple):
@@ -56,9 +66,12 @@ class Experiment(ABC):
         settings_class: its settings.
         losses: charts of loss.png.
         diagnostics: charts of diagnostics.png.
-        model: built.
-        images: those that are learned, [N, S, S, 3] in [0, 255].
-        names: of these.
+        learner: the model that learns, built.
+        model: that which is shown, built: the learner itself, or, of several workers that learn,
+            at the first one a model of all their chains, as of the last checkpoint.
+        images: those that are learned, [N, S, S, 3] in [0, 255]; of several workers, those that
+            this one decodes, of which its own are the first.
+        names: of all that are learned, N of them.
         constants: what the model is made of besides its settings, for `load`.
     """
 
@@ -66,14 +79,40 @@ class Experiment(ABC):
     settings_class: ClassVar[type[Settings]]
     losses: ClassVar[list[Chart]]
     diagnostics: ClassVar[list[Chart]]
+    learner: Model
     model: Model
     images: np.ndarray
     names: list[str]
     constants: dict[str, Any]
 
     @abstractmethod
-    def __init__(self, settings: Settings, data: Dataset) -> None:
-        """Build the model for a category of images."""
+    def __init__(self, settings: Settings, data: Dataset, shard: Shard) -> None:
+        """Build the model for a category of images, of which `shard` are this worker's."""
+
+    @classmethod
+    def held_out(cls, settings: Any) -> list[str]:
+        """Names of images that are not learned."""
+        return []
+
+    @property
+    def cluster(self) -> Cluster:
+        """The workers that learn."""
+        return self.learner.cluster
+
+    def make(self, build: Callable[[Shard | None], Model], shard: Shard) -> Any:
+        """Build the learner, and return the model that is shown.
+
+        Args:
+            build: describes the model, of a piece of the images or of all.
+            shard: this worker's.
+        """
+        self.learner = build(shard)
+        self.learner.build_model()
+        if shard.cluster.size == 1 or shard.cluster.rank:
+            return self.learner
+        model = build(None)
+        model.build_model()
+        return model
 
     @abstractmethod
     def describe(self) -> str:
@@ -112,13 +151,19 @@ def learn(experiment: Experiment, resume: bool) -> None:
     Raises:
         One of MISTAKES.
     """
-    model, settings = experiment.model, experiment.model.settings
-    total = datasets.iterations(settings, len(experiment.images))
-    run = Run(model, experiment.name, experiment.names, experiment.constants, resume)
+    model, settings, cluster = experiment.learner, experiment.model.settings, experiment.cluster
+    if cluster.rank:
+        assist(experiment, resume)
+        return
+    total = model.shard.iterations(settings)
+    run = cluster.attempt(
+        lambda: Run(model, experiment.name, experiment.names, experiment.constants, resume)
+    )
+    workers = "" if cluster.size == 1 else f"{cluster.size} workers, each "
     print(
-        f"{experiment.name}: {len(experiment.images)} images of {settings.category} at"
+        f"{experiment.name}: {len(experiment.names)} images of {settings.category} at"
         f" {experiment.images.shape[1]} x {experiment.images.shape[2]},"
-        f" {session.describe(settings.device)}, {experiment.describe()}"
+        f" {workers}{session.describe(settings.device)}, {experiment.describe()}"
     )
     run.tell(
         sentence=experiment.sentence(),
@@ -126,16 +171,55 @@ def learn(experiment: Experiment, resume: bool) -> None:
         progress={"scale": figures.SCALE},
         **{"baseline": "", "sections": [], "pictures": {}},  # until there are results
     )
-    for record in run.follow(experiment.train(), total):
-        experiment.note(record)
-        iteration = int(record["iteration"])
-        if iteration % settings.log_step == 0:
-            run.save_figure(f"progress/{iteration:06d}.png", experiment.progress())
-            run.save_checkpoint()
-    run.save_checkpoint()
+    agree(experiment, len(run.history))
+    with cluster.watch():
+        for record in run.follow(experiment.train(), total):
+            experiment.note(record)
+            iteration = int(record["iteration"])
+            if iteration % settings.log_step == 0:
+                save_checkpoint(experiment, run)
+                run.save_figure(f"progress/{iteration:06d}.png", experiment.progress())
+        save_checkpoint(experiment, run)
     headline = save_results(experiment, run)
     experiment.finish(run)
     run.report(headline, total)
+
+
+def save_checkpoint(experiment: Experiment, run: Run) -> None:
+    """Write a checkpoint, and show from now on what it holds."""
+    run.save_checkpoint()
+    if experiment.model is not experiment.learner:
+        run.restore(experiment.model)
+
+
+def assist(experiment: Experiment, resume: bool) -> None:
+    """What any but the first worker does of `learn`: it learns, and writes what only it has."""
+    learner, cluster = experiment.learner, experiment.cluster
+    folder = Folder(learner.settings.folder)
+    done = cluster.attempt(lambda: folder.restore(learner) if resume else 0)
+    agree(experiment, done)
+    with cluster.watch():
+        for record in history.assist(experiment.train(), cluster):
+            done = int(record["iteration"])
+            if done % learner.settings.log_step == 0:
+                learner.save(folder.checkpoint, done)
+        learner.save(folder.checkpoint, done)
+
+
+def agree(experiment: Experiment, done: int) -> None:
+    """Check that all workers go on from the same iteration, with the same settings.
+
+    Raises:
+        ClusterError: they do not.
+    """
+    settings = experiment.learner.settings
+    experiment.cluster.compare({"flags": _config(settings), "checkpoints": str(done)})
+
+
+def _config(settings: Settings) -> str:
+    """The settings that workers share; where things lie may differ from machine to machine."""
+    own = {"data_path", "output_dir", "device"}
+    return str({flag: value for flag, value in settings.config().items() if flag not in own})
 
 
 def save_results(experiment: Experiment, run: Run) -> dict[str, float]:
@@ -164,7 +248,7 @@ def save_results(experiment: Experiment, run: Run) -> dict[str, float]:
     run.save_metrics(
         {
             **results.figures,
-            "images": len(experiment.images),
+            "images": len(experiment.names),
             "evaluated": evaluated,
             "loss": run.history[-1]["loss"],
         }
@@ -239,13 +323,20 @@ def main(
 
     def run() -> None:
         settings, resume = read_flags(prog, description, experiment.settings_class, arguments)
+        cluster = member.join(settings.device)
+        if cluster.size > 1:
+            cluster.compare({"flags": f"{resume} {_config(settings)}", **versions()})
         folder = settings.data_path / settings.category
-        data = datasets.load(folder, settings.image_size, settings.fit)
+        data, shard = shards.load(
+            *(folder, settings.image_size, settings.fit, cluster),
+            *(experiment.held_out(settings), EVALUATED),
+        )
         for reason in data.skipped:
             print(f"Skipped {reason}")
-        learn(experiment(settings, data), resume)
+        learn(cluster.attempt(lambda: experiment(settings, data, shard)), resume)
 
-    end_in_a_sentence(prog, run, "stopped; --resume goes on from the last checkpoint")
+    with Membership(prog) as member:
+        end_in_a_sentence(prog, run, "stopped; --resume goes on from the last checkpoint")
 
 
 def end_in_a_sentence(prog: str, run: Callable[[], None], stopped: str) -> None:
