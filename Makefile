@@ -3,11 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run report test bench format common clean
+.PHONY: run cluster report test bench format common clean
 
 run: $(VENV)/run-ready
 	$(BIN)/python GenNet/main.py
 	$(BIN)/python DesNet/main.py
+
+# Several workers on this machine, for example RUN='DesNet/main.py --category egret'.
+WORKERS ?= 2
+RUN ?= GenNet/main.py
+cluster: $(VENV)/run-ready
+	$(BIN)/python cluster.py --workers $(WORKERS) $(RUN)
 
 # One page of every run under output/.
 report: $(VENV)/run-ready
@@ -18,7 +24,7 @@ test: $(VENV)/test-ready
 	$(BIN)/ruff format --check .
 	cd GenNet && ../$(BIN)/mypy --config-file ../pyproject.toml *.py common/*.py ../data/*.py
 	cd DesNet && ../$(BIN)/mypy --config-file ../pyproject.toml *.py
-	$(BIN)/mypy report.py benchmarks/bench.py
+	$(BIN)/mypy report.py cluster.py benchmarks/bench.py
 	$(BIN)/python -m pytest
 
 # Beside PyTorch, on this machine: about 25 minutes.  BENCH holds flags of benchmarks/bench.py.

@@ -70,8 +70,8 @@ class Cluster:
         """The scope in which a worker's graph is built."""
         return contextlib.nullcontext()
 
-    def configured(self, config: tf.ConfigProto) -> tf.ConfigProto:
-        """The configuration of a session that takes part."""
+    def configured(self, config: tf.ConfigProto, precision: str = "float32") -> tf.ConfigProto:
+        """The configuration of a session that takes part, and computes in this precision."""
         return config
 
     def sum(self, tensors: list[tf.Tensor]) -> list[tf.Tensor]:
@@ -251,7 +251,9 @@ class Workers(Cluster):
     def device(self) -> Any:  # noqa: D102
         return tf.device(f"/job:worker/task:{self.rank}")
 
-    def configured(self, config: tf.ConfigProto) -> tf.ConfigProto:  # noqa: D102
+    def configured(  # noqa: D102
+        self, config: tf.ConfigProto, precision: str = "float32"
+    ) -> tf.ConfigProto:
         configured = tf.ConfigProto()
         configured.CopyFrom(config)
         configured.experimental.collective_group_leader = LEADER
@@ -259,6 +261,12 @@ class Workers(Cluster):
         configured.device_filters.extend(
             f"/job:worker/task:{rank}" for rank in sorted({0, self.rank})
         )
+        if precision == "bfloat16":
+            # A server checks a graph after convolutions were fused with what follows them, and
+            # before they are those of oneDNN, which alone has the fused ones in bfloat16.
+            from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
+
+            configured.graph_options.rewrite_options.remapping = RewriterConfig.OFF
         return configured
 
     def sum(self, tensors: list[tf.Tensor]) -> list[tf.Tensor]:  # noqa: D102

@@ -53,7 +53,8 @@ class Model(ABC):
         Raises:
             DeviceError: the device of the settings is not there.
         """
-        config = self.cluster.configured(session.configuration(self.settings.device))
+        config = session.configuration(self.settings.device)
+        config = self.cluster.configured(config, self.settings.precision)
         with tf.Graph().as_default() as graph, self.cluster.device():
             self._build()
             self.saver = tf.train.Saver(max_to_keep=KEPT, save_relative_paths=True)

@@ -279,7 +279,12 @@ def make_parser(
     parser = flags.Parser(prog, description)
     groups = flags.add_settings(parser, settings_class, only_said)
     groups[flags.RUN].add_argument(
-        "--resume", action="store_true", help="go on with the run in OUTPUT_DIR/CATEGORY"
+        "--resume",
+        nargs="?",
+        const="always",
+        choices=["always", "auto"],
+        help="go on with the run in OUTPUT_DIR/CATEGORY; auto: if one is there with a checkpoint,"
+        " or else begin, for machines that start a command again",
     )
     return parser
 
@@ -296,7 +301,8 @@ def read_flags(
     """
     args = make_parser(prog, description, settings_class).parse_args(arguments)
     given = flags.read_settings(args, settings_class)
-    if not args.resume:
+    checkpoints = Folder(given.folder).checkpoint.parent
+    if not args.resume or (args.resume == "auto" and not (checkpoints / "checkpoint").exists()):
         return given, False
     parser = make_parser(prog, description, settings_class, only_said=True)
     said = vars(parser.parse_args(arguments)).keys()
