@@ -27,9 +27,10 @@ test: $(VENV)/test-ready
 	$(BIN)/mypy report.py cluster.py benchmarks/bench.py
 	$(BIN)/python -m pytest
 
-# Beside PyTorch, on this machine: about 25 minutes.  BENCH holds flags of benchmarks/bench.py.
+# Beside PyTorch, on this machine: about 35 minutes.  BENCH holds flags of benchmarks/bench.py.
 bench: $(VENV)/bench-ready
 	$(BIN)/python benchmarks/bench.py $(BENCH)
+	$(BIN)/python benchmarks/scaling.py
 
 format: $(VENV)/test-ready
 	$(BIN)/ruff check --fix .

@@ -24,8 +24,20 @@ TIMEOUT = 10  # seconds
 MAIN = ["--log_step=5", "--num_epochs=50", "--precision=float32"]
 # Adam divides by the size of a gradient: where that is 0 but for rounding, it doubles the rounding.
 WITHOUT_NOISE = {
-    "GenNet": ["--sampler=langevin", "--delta=0.02", "--sample_steps=2", "--image_size=16"],
-    "DesNet": ["--data_noise=0", "--data_noise_start=0", "--T=3", "--image_size=16"],
+    "GenNet": [
+        "--sampler=langevin",
+        "--delta=0.02",
+        "--sample_steps=2",
+        "--image_size=16",
+        "--width=8",
+    ],
+    "DesNet": [
+        "--data_noise=0",
+        "--data_noise_start=0",
+        "--T=3",
+        "--image_size=16",
+        "--learning_rate=0.0005",
+    ],
 }
 launcher = load_file(ROOT / "cluster.py")
 
