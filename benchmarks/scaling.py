@@ -25,6 +25,7 @@ ROOT = HERE.parent
 sys.path[:0] = [str(HERE), str(ROOT / "GenNet"), str(ROOT)]
 
 from bench import write_copies  # noqa: E402
+
 from cluster import free_addresses  # noqa: E402
 from common import datasets, flags  # noqa: E402
 from common.files import write_json, write_whole  # noqa: E402

@@ -35,7 +35,7 @@ from common.session import tf
 CONFIG = "TF_CONFIG"  # in the environment: the addresses of the workers, and which one this is
 TIMEOUT = "CLUSTER_TIMEOUT"  # likewise: seconds that a worker waits for another; by default
 SECONDS = 60
-LOST = 75  # exit code: another worker was lost; it may be tried again (EX_TEMPFAIL of sysexits.h)
+LOST = 138  # exit code when another worker was lost: of training operators, "try again"
 LEADER = "/job:worker/replica:0/task:0"  # who brings the members of a collective together
 PAUSE = 1.0  # seconds from one look at what takes long to the next, at most
 GRACE = 1.0  # seconds in which the last answer of a worker that ends reaches the others
