@@ -41,6 +41,11 @@ class DivergenceError(LearningError):
     """Learning that diverges however small its steps; the message is a sentence for the user."""
 
 
+def threads_of_operation(num_cores: int) -> int:
+    """Half of the cores, for the two halves of a batch; 0, as TensorFlow likes, of one."""
+    return (num_cores + 1) // 2 if num_cores > 1 else 0
+
+
 class DesNet(Model):
     """The model, its sampling and its learning.  Images are [N, S, S, 3] in [0, 255] outside.
 
@@ -185,7 +190,8 @@ class DesNet(Model):
             # TensorFlow makes its threads with the first loop of a process, and keeps them: the
             # configuration of a session comes too late.
             with suppress(RuntimeError):
-                tf.config.threading.set_intra_op_parallelism_threads((self.num_cores + 1) // 2)
+                threads = threads_of_operation(self.num_cores)
+                tf.config.threading.set_intra_op_parallelism_threads(threads)
         super().build_model()
 
     def _build(self) -> None:

@@ -15,13 +15,13 @@ from tqdm import tqdm
 import descriptor_pictures as pictures
 import long_run
 import moments
-from common import command, datasets, naturalness, quality, samplers
+from common import command, datasets, naturalness, quality, samplers, session
 from common.command import Chart, Results
 from common.datasets import Dataset
 from common.model import Record
 from common.run import Run, png
 from common.shards import Shard
-from DesNet import DesNet, Settings
+from DesNet import DesNet, Settings, threads_of_operation
 
 MANY_GHOSTS = 0.2  # share of synthesized images that are mixtures, from which on it is said
 
@@ -98,6 +98,11 @@ class Experiment(command.Experiment):
         self.evaluated = self.images[: command.EVALUATED].astype(np.float32)
         self.model = self.make(lambda own: DesNet(settings, colours, shard=own), shard)
         self._roll_backs = 0.0
+
+    @classmethod
+    def threads(cls, settings: Any) -> int:
+        """Half of the cores, for the two halves of a batch."""
+        return threads_of_operation(session.num_cores(settings.device))
 
     def describe(self) -> str:
         """The descriptor, its sampler and its way to learn."""

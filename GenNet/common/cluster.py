@@ -200,13 +200,14 @@ def read_timeout(text: str) -> float:
 class Workers(Cluster):
     """Several processes, this one of them."""
 
-    def __init__(self, task: Task, timeout: float, device: str) -> None:
+    def __init__(self, task: Task, timeout: float, device: str, threads: int = 0) -> None:
         """Start the server of this worker, and wait for those of the others.
 
         Args:
             task: who they are.
             timeout: seconds to wait for another, in everything.
             device: that this one computes on, see `session.configuration`.
+            threads: of an operation; 0 leaves it to TensorFlow.
 
         Raises:
             ClusterError: its port is taken, or another one cannot be reached.
@@ -216,6 +217,7 @@ class Workers(Cluster):
         self.timeout = timeout
         self._instances = 0  # collective operations so far: all workers count the same ones
         self._config = self.configured(session.configuration(device))
+        self._config.intra_op_parallelism_threads = threads
         try:
             spec = {"worker": task.workers}
             self._server = tf.train.Server(spec, "worker", self.rank, config=self._config)
@@ -399,11 +401,12 @@ class Membership:
         self._prog = prog
         self._cluster: Cluster = ALONE
 
-    def join(self, device: str) -> Cluster:
+    def join(self, device: str, threads: int = 0) -> Cluster:
         """The cluster that the environment names; without one, ALONE.
 
         Args:
             device: that this worker computes on.
+            threads: of an operation; 0 leaves it to TensorFlow.
 
         Raises:
             ClusterError: the environment is wrong, or another worker cannot be reached.
@@ -412,7 +415,7 @@ class Membership:
         task = read_task(os.environ.get(CONFIG, ""))
         if task is not None:
             timeout = read_timeout(os.environ.get(TIMEOUT, str(SECONDS)))
-            self._cluster = Workers(task, timeout, device)
+            self._cluster = Workers(task, timeout, device, threads)
         return self._cluster
 
     def __enter__(self) -> Membership:

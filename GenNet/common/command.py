@@ -90,6 +90,11 @@ class Experiment(ABC):
         """Build the model for a category of images, of which `shard` are this worker's."""
 
     @classmethod
+    def threads(cls, settings: Any) -> int:
+        """Of an operation, where the model knows better than TensorFlow; or else 0."""
+        return 0
+
+    @classmethod
     def held_out(cls, settings: Any) -> list[str]:
         """Names of images that are not learned."""
         return []
@@ -329,7 +334,7 @@ def main(
 
     def run() -> None:
         settings, resume = read_flags(prog, description, experiment.settings_class, arguments)
-        cluster = member.join(settings.device)
+        cluster = member.join(settings.device, experiment.threads(settings))
         if cluster.size > 1:
             cluster.compare({"flags": f"{resume} {_config(settings)}", **versions()})
         folder = settings.data_path / settings.category
