@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from common.session import tf
 from common.streams import Stream
 
 KEPT = 2  # checkpoints that are kept
+SHOWS = 10.0  # seconds in which a file that is written shows on all machines
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,17 +211,26 @@ class PiecewiseSaver:
         self._cluster.attempt(lambda: session.run(self._save, fed))
         if self._cluster.rank:
             return
-        missing = [rank for rank, part in enumerate(parts) if not Path(f"{part}.index").exists()]
-        if missing:
-            raise ClusterError(
-                f"worker {missing[0]} wrote its part of the checkpoint elsewhere than to"
-                f" {prefix.parent}: --output_dir is to be a folder that all workers share"
+        for rank, part in enumerate(parts):
+            _await(
+                Path(f"{part}.index"),
+                f"worker {rank} wrote its part of the checkpoint elsewhere than to"
+                f" {prefix.parent}: --output_dir is to be a folder that all workers share",
             )
         with tf.Graph().as_default(), tf.Session() as alone:
             alone.run(
                 tf.raw_ops.MergeV2Checkpoints(checkpoint_prefixes=parts, destination_prefix=whole)
             )
         _remember(prefix.parent, whole)
+
+
+def _await(path: Path, otherwise: str) -> None:
+    """Wait for a file that another machine has written, which may take some seconds to show."""
+    deadline = time.monotonic() + SHOWS
+    while not path.exists():
+        if time.monotonic() > deadline:
+            raise ClusterError(otherwise)
+        time.sleep(0.1)
 
 
 def _remember(folder: Path, newest: str) -> None:
