@@ -1,7 +1,7 @@
-"""A worker without noise: `cluster_worker.py GenNet|DesNet DUMPS FLAGS...`.
+"""A worker that shows no results: `cluster_worker.py GenNet|DesNet noise|still DUMPS FLAGS...`.
 
-Its chains go straight up the score, so that what a number of workers learn can be compared.  At
-every checkpoint it writes what it has learned to DUMPS/RANK-ITERATION.npz, and it shows no results.
+"still", its chains go straight up the score, so that what any number of workers learn can be
+compared.  At every checkpoint it writes what it has learned to DUMPS/RANK-ITERATION.npz.
 """
 
 import sys
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-name, dumps, *arguments = sys.argv[1:]
+name, noise, dumps, *arguments = sys.argv[1:]
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / name))
 
 import main  # noqa: E402
@@ -30,7 +30,8 @@ def without_noise(shape: tf.Tensor, key: tf.Tensor, dtype: str = "float32") -> t
     return tf.zeros(shape, dtype)
 
 
-samplers.standard_normal = without_noise
+if noise == "still":
+    samplers.standard_normal = without_noise
 Model.save = dump_and_save  # type: ignore[method-assign]
 command.save_results = lambda *_: {}  # type: ignore[assignment]
 main.Experiment.progress = command.Figure
