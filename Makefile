@@ -3,11 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run report test bench bench-gpu attack sentences format common clean
+.PHONY: run cluster report test bench bench-gpu attack sentences format common clean
 
 run: $(VENV)/run-ready
 	$(BIN)/python GenNet/main.py
 	$(BIN)/python DesNet/main.py
+
+# Several workers on this machine, for example RUN='DesNet/main.py --category egret'.
+WORKERS ?= 2
+RUN ?= GenNet/main.py
+cluster: $(VENV)/run-ready
+	$(BIN)/python cluster.py --workers $(WORKERS) $(RUN)
 
 # One page of every run under output/.
 report: $(VENV)/run-ready
@@ -18,12 +24,13 @@ test: $(VENV)/test-ready
 	$(BIN)/ruff format --check .
 	cd GenNet && ../$(BIN)/mypy --config-file ../pyproject.toml *.py common/*.py ../data/*.py
 	cd DesNet && ../$(BIN)/mypy --config-file ../pyproject.toml *.py
-	$(BIN)/mypy report.py benchmarks/bench.py benchmarks/gpu.py attacks/attack.py
+	$(BIN)/mypy report.py cluster.py benchmarks/bench.py benchmarks/gpu.py attacks/attack.py
 	$(BIN)/python -m pytest
 
-# Beside PyTorch, on this machine: about 25 minutes.  BENCH holds flags of benchmarks/bench.py.
+# Beside PyTorch, on this machine: about 35 minutes.  BENCH holds flags of benchmarks/bench.py.
 bench: $(VENV)/bench-ready
 	$(BIN)/python benchmarks/bench.py $(BENCH)
+	$(BIN)/python benchmarks/scaling.py
 
 # The same steps on a GPU, for which TensorFlow and PyTorch are to be installed for CUDA.
 bench-gpu: $(VENV)/bench-ready

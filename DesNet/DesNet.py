@@ -25,6 +25,7 @@ from common.layers import Network, in_halves, reduce_sum
 from common.model import Model, Record
 from common.run_folder import Learned
 from common.session import tf
+from common.shards import Shard
 from common.streams import Stream
 from descriptor_learning import Inputs, Synthesis, compare, learn
 from descriptor_network import NETWORKS
@@ -37,6 +38,11 @@ MAX_CHAINS = 1024  # that never end: 50 MB of images of 64 x 64, and as much for
 GROUP = 64  # chains that are run together outside of learning
 
 
+def threads_of_operation(num_cores: int) -> int:
+    """Half of the cores, for the two halves of a batch; 0, as TensorFlow likes, of one."""
+    return (num_cores + 1) // 2 if num_cores > 1 else 0
+
+
 class DesNet(Model):
     """The model, its sampling and its learning.  Images are [N, S, S, 3] in [0, 255] outside.
 
@@ -47,7 +53,11 @@ class DesNet(Model):
     settings_class = Settings
 
     def __init__(
-        self, settings: Settings, colours: np.ndarray, num_cores: int | None = None
+        self,
+        settings: Settings,
+        colours: np.ndarray,
+        num_cores: int | None = None,
+        shard: Shard | None = None,
     ) -> None:
         """Describe the model; `build_model` builds it.
 
@@ -60,6 +70,7 @@ class DesNet(Model):
                 With more than one, the two halves of a batch are computed side by side, and every
                 operation by half of the cores: of operations as small as these, each spread over
                 all cores, the threads wait for each other longer than they compute.
+            shard: which of the images this worker learns, where there are several; default: all.
 
         Raises:
             SettingsError: the settings do not go together.
@@ -69,7 +80,9 @@ class DesNet(Model):
         self.colours = np.asarray(colours, np.float64)
         self.mean_colour = self.colours.mean(0).astype(np.float32)
         self.convergent = self.settings.learning == "convergent"
-        self.num_chains = min(len(colours), MAX_CHAINS) if self.convergent else len(colours)
+        self.shard = shard or Shard((len(colours),))
+        self.chain_shard = self.shard.at_most(MAX_CHAINS) if self.convergent else self.shard
+        self.num_chains = self.chain_shard.count  # of this worker
         device = self.settings.device
         self.num_cores = session.num_cores(device) if num_cores is None else num_cores
         network = NETWORKS[str(self.settings.network)]
@@ -176,7 +189,8 @@ class DesNet(Model):
             # TensorFlow makes its threads with the first loop of a process, and keeps them: the
             # configuration of a session comes too late.
             with suppress(RuntimeError):
-                tf.config.threading.set_intra_op_parallelism_threads((self.num_cores + 1) // 2)
+                threads = threads_of_operation(self.num_cores)
+                tf.config.threading.set_intra_op_parallelism_threads(threads)
         super().build_model()
 
     def _build(self) -> None:
@@ -201,25 +215,25 @@ class DesNet(Model):
                 "loss": tf.identity(comparison.loss),
                 "energy_difference": -comparison.loss,
                 "energy_difference_autocorrelation": autocorrelation,
-                "score_magnitude": tf.reduce_mean(synthesis.chains.score_magnitude),
+                "score_magnitude": comparison.score_magnitude,
                 "gradient_norm": learning.gradient_norm,
-                "acceptance_rate": tf.reduce_mean(synthesis.chains.acceptance_rate),
-                "step_size": tf.reduce_mean(step_size),
-                "out_of_range": synthesis.out_of_range,
+                "acceptance_rate": comparison.acceptance_rate,
+                "step_size": comparison.step_size,
+                "out_of_range": comparison.out_of_range,
                 "learning_rate": learning.learning_rate,
                 "roll_backs": learning.roll_backs.read_value(),
             }
 
     def _make_inputs(self) -> Inputs:
         """What is fed, and the chains that are kept."""
-        side, n = self.settings.image_size, self.num_chains
+        side, n = self.settings.image_size, self.chain_shard.total
         shape = [None, side, side, 3]
         observed = tf.placeholder(tf.float32, shape, "observed")
         index = tf.placeholder(tf.int32, [None], "index")
         if self.convergent:
             # Where the chains stand, from where they go on unless other starts are fed.
             start = tf.broadcast_to(self.mean_colour, [n, side, side, 3])
-            self.chains = tf.get_variable("chains/images", initializer=start, trainable=False)
+            self.chains = self.chain_shard.variable("chains/images", start)
             self._stand = tf.gather(self.chains, index)
             starts = tf.placeholder_with_default(self._stand, shape, "starts")
             self._begin = tf.scatter_update(self.chains, index, starts)
@@ -233,14 +247,12 @@ class DesNet(Model):
             noise_factor=tf.placeholder_with_default(1.0, [], "noise_factor"),
             contrast=tf.placeholder_with_default(1.0, [], "contrast"),
             adjust=tf.placeholder_with_default(True, [], "adjust"),
-            group=tf.placeholder_with_default(0, [], "group"),
+            group=tf.placeholder_with_default(self.cluster.rank, [], "group"),
             first_step=tf.placeholder_with_default(0, [], "first_step"),
             num_steps=tf.placeholder_with_default(self.settings.num_steps, [], "num_steps"),
         )
         step_size = tf.fill([n], float(self.settings.step_size or 0))
-        self.step_sizes = tf.get_variable(
-            "chains/step_size", initializer=step_size, trainable=False
-        )
+        self.step_sizes = self.chain_shard.variable("chains/step_size", step_size)
         return inputs
 
     def _observed(self, inputs: Inputs, step: tf.Tensor) -> tf.Tensor:
@@ -250,7 +262,7 @@ class DesNet(Model):
             flat = tf.reduce_mean(observed, [1, 2], keepdims=True)  # [B, 1, 1, 3]
             observed = flat + inputs.contrast * (observed - flat)
         if self.settings.data_noise:
-            key = streams.key(self.settings.seed, Stream.DATA_NOISE, step)
+            key = streams.key(self.settings.seed, Stream.DATA_NOISE, step, self.cluster.rank)
             noise = tf.random.stateless_normal(tf.shape(observed), key)
             observed += self.settings.data_noise * inputs.noise_factor * noise
         return observed
@@ -292,7 +304,7 @@ class DesNet(Model):
         is halved (it recovers over the next iterations), and the iteration is done again.
 
         Args:
-            images: observed, [N, S, S, 3] in [0, 255].
+            images: observed, [N, S, S, 3] in [0, 255]; or those of the shard.
             num_epochs: when to stop, counted from the first iteration ever; by default that of
                 the settings.
 
@@ -307,17 +319,17 @@ class DesNet(Model):
         Raises:
             DivergenceError: going back again and again does not help.
         """
-        settings, starts = self.settings, self.mean_images()
-        total = datasets.iterations(settings, len(images), num_epochs)
+        settings, starts = self.settings, self.mean_images()[self.shard.own]
+        total = self.shard.iterations(settings, num_epochs)
         first = int(self.session.run(self._iteration))
         if self.convergent and first == 0:
             every = np.arange(self.num_chains)
-            standing = {self.inputs.index: every, self.inputs.starts: starts[every]}
+            standing = {
+                self.inputs.index: every,
+                self.inputs.starts: self.mean_images()[self.chain_shard.own],
+            }
             self.session.run(self._begin, standing)
-        batch_size = settings.batch_size or 1
-        for iteration, index, batch in datasets.batches(
-            images, batch_size, settings.seed, first, total
-        ):
+        for iteration, index, batch in self.shard.batches(images, settings, first, total):
             feed: dict = {
                 self.inputs.observed: batch,
                 self.inputs.learning_rate: settings.rate(iteration, total),
@@ -325,8 +337,8 @@ class DesNet(Model):
                 self.inputs.contrast: settings.contrast(iteration / total),
             }
             if self.convergent:
-                feed[self.inputs.index] = datasets.batch_indices(
-                    iteration, self.num_chains, batch_size, settings.seed
+                feed[self.inputs.index] = self.chain_shard.batch_indices(
+                    iteration, settings.batch_size or 1, settings.seed
                 )
                 # Of a landscape that still forms, the test would see every roughness.
                 feed[self.inputs.adjust] = iteration >= ANNEALED * total

@@ -43,11 +43,16 @@ class Synthesis(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """Step two: observed and synthesized images, valued by f."""
+    """Step two: observed and synthesized images, valued by f; means are over all workers'."""
 
     loss: tf.Tensor  # mean f(synthesized) - mean f(observed)
-    objective: tf.Tensor  # the loss and the mode penalty
+    objective: tf.Tensor  # the loss and the mode penalty, of this worker's images
     sane: tf.Tensor  # whether the iteration may count
+    score_magnitude: tf.Tensor  # mean along the chains
+    acceptance_rate: tf.Tensor  # mean of the chains
+    step_size: tf.Tensor  # mean of the chains
+    out_of_range: tf.Tensor  # share of pixels outside [0, 255]
+    count: tf.Tensor  # of this worker's images
 
 
 class Learning(NamedTuple):
@@ -79,15 +84,24 @@ def compare(model: DesNet, observed: tf.Tensor, synthesis: Synthesis) -> Compari
         score = tf.gradients(value + model.log_reference(observed), observed)[0]
         slope = tf.reduce_mean(tf.reduce_sum(tf.square(score), [1, 2, 3]))
         objective += settings.mode_penalty * drift_factor * slope
-    magnitude = tf.reduce_mean(synthesis.chains.score_magnitude)
+    chains, count = synthesis.chains, tf.shape(observed)[0]
+    of_chains = [chains.score_magnitude, chains.acceptance_rate, synthesis.step_size]
+    total, loss, out_of_range, far_out, magnitude, acceptance_rate, step_size = model.cluster.mean(
+        [objective, loss, synthesis.out_of_range, synthesis.far_out]
+        + [tf.reduce_mean(value) for value in of_chains],
+        count,
+    )
     sane = tf.reduce_all(
         [
-            tf.math.is_finite(objective),
-            synthesis.far_out < MAX_OUT_OF_RANGE,
+            tf.math.is_finite(total),
+            far_out < MAX_OUT_OF_RANGE,
             drift_factor * magnitude < MAX_DRIFT,
         ]
     )
-    return Comparison(loss, objective, sane)
+    return Comparison(
+        *(loss, objective, sane),
+        *(magnitude, acceptance_rate, step_size, out_of_range, count),
+    )
 
 
 def learn(model: DesNet, inputs: Inputs, synthesis: Synthesis, comparison: Comparison) -> Learning:
@@ -98,6 +112,7 @@ def learn(model: DesNet, inputs: Inputs, synthesis: Synthesis, comparison: Compa
         [model.chains] if model.convergent else [],
         settings.beta1,
         settings.beta2 or 0.0,
+        model.cluster,
     )
     rate = inputs.learning_rate
     target = samplers.TARGET_ACCEPTANCE.get(settings.sampler)
@@ -107,12 +122,13 @@ def learn(model: DesNet, inputs: Inputs, synthesis: Synthesis, comparison: Compa
         lag = tf.nn.relu(-comparison.loss) / (LAG * 3 * settings.image_size**2)
         rate /= 1 + tf.square(lag)
         if target is not None:
-            rate *= tf.minimum(1.0, tf.reduce_mean(synthesis.chains.acceptance_rate) / target)
+            rate *= tf.minimum(1.0, comparison.acceptance_rate / target)
     effective_rate = rate * adam.rate_factor
     # Weights decay while learning waits: a flatter energy lets the chains go.
     full = inputs.learning_rate * adam.rate_factor / settings.learning_rate
     sane, norm, updates = adam.minimize(
-        comparison.objective, rate, 1 - settings.weight_decay * full, comparison.sane
+        *(comparison.objective, rate, 1 - settings.weight_decay * full),
+        *(comparison.sane, comparison.count),
     )
     if model.convergent:
         with tf.control_dependencies(updates):  # or else going back undoes the move

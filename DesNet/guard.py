@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from common.cluster import Cluster
 from common.guard import Guard
 from common.session import tf
 from descriptor_settings import WARM_UP_STEPS
@@ -24,6 +25,7 @@ class GuardedAdam(Guard):
         companions: Sequence[tf.Variable],
         beta1: float,
         beta2: float,
+        cluster: Cluster,
     ) -> None:
         """Make the guard's own variables.
 
@@ -32,10 +34,11 @@ class GuardedAdam(Guard):
             companions: that go back together with them.
             beta1: decay of Adam's first moment.
             beta2: decay of its second moment.
+            cluster: the workers that learn.
         """
         super().__init__([*variables, *companions])
         self._log_norm = tf.get_variable("log_gradient_norm", initializer=0.0, trainable=False)
-        self._variables = list(variables)
+        self._variables, self._cluster = list(variables), cluster
         self._beta1, self._beta2 = beta1, beta2
 
     def minimize(
@@ -44,6 +47,7 @@ class GuardedAdam(Guard):
         rate: tf.Tensor,
         shrink: tf.Tensor,
         sane: tf.Tensor,
+        count: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Operation]]:
         """A step down the gradient of `objective`, or back to the last good state.
 
@@ -52,13 +56,15 @@ class GuardedAdam(Guard):
             rate: learning rate, before `rate_factor`.
             shrink: factor of every weight after the step.
             sane: whether the iteration may count, as far as the caller knows.
+            count: images that the objective is a mean over, of this worker's.
 
         Returns:
             Whether it counts: its gradients are finite too; their global norm (0 where it is not
             finite); and the operations that update all variables accordingly.
         """
         adam = tf.train.AdamOptimizer(rate * self.rate_factor, self._beta1, self._beta2)
-        gradients, _ = zip(*adam.compute_gradients(objective, self._variables), strict=True)
+        pairs = adam.compute_gradients(objective, self._variables)
+        gradients = self._cluster.mean([gradient for gradient, _ in pairs], count)
         norm = tf.linalg.global_norm(gradients)
         sane = tf.logical_and(sane, tf.math.is_finite(norm))
         norm = tf.where_v2(tf.math.is_finite(norm), norm, 0.0)

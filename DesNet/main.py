@@ -20,13 +20,14 @@ from tqdm import tqdm
 import descriptor_pictures as pictures
 import long_run
 import moments
-from common import command, datasets, guard, naturalness, quality, samplers
+from common import command, datasets, guard, naturalness, quality, samplers, session
 from common.command import Chart, Results
 from common.datasets import Dataset
 from common.model import Record
 from common.run import Run
 from common.run_folder import png
-from DesNet import DesNet, Settings
+from common.shards import Shard
+from DesNet import DesNet, Settings, threads_of_operation
 
 MANY_GHOSTS = 0.2  # share of synthesized images that are mixtures, from which on it is said
 
@@ -92,16 +93,22 @@ class Experiment(command.Experiment):
             "Should end close to 0: above, chains overshoot.",
         ),
     ]
+    learner: DesNet
     model: DesNet
 
-    def __init__(self, settings: Settings, data: Dataset) -> None:
+    def __init__(self, settings: Settings, data: Dataset, shard: Shard) -> None:
         """Build the model for the category."""
         self.images, self.names = data.images, data.names
-        self.constants = {"colours": datasets.mean_colours(data.images)}
+        colours = shard.cluster.gather(datasets.mean_colours(data.images[: shard.count]))
+        self.constants = {"colours": colours}
         self.evaluated = self.images[: command.EVALUATED].astype(np.float32)
-        self.model = DesNet(settings, self.constants["colours"])
-        self.model.build_model()
+        self.model = self.make(lambda own: DesNet(settings, colours, shard=own), shard)
         self._went_back = guard.Notice()
+
+    @classmethod
+    def threads(cls, settings: Any) -> int:
+        """Half of the cores, for the two halves of a batch."""
+        return threads_of_operation(session.num_cores(settings.device))
 
     def describe(self) -> str:
         """The descriptor, its sampler and its way to learn."""
@@ -116,13 +123,13 @@ class Experiment(command.Experiment):
         """What was learned, and how."""
         settings = self.model.settings
         return (
-            f"A descriptor of {settings.category}, learned from {len(self.images)} images by"
+            f"A descriptor of {settings.category}, learned from {len(self.names)} images by"
             f" synthesis from flat colours with {samplers.NAMES[settings.sampler]}"
         )
 
     def train(self) -> Iterator[Record]:
         """Synthesis and learning in turn."""
-        return self.model.train(self.images)
+        return self.learner.train(self.images[: self.learner.shard.count])
 
     def note(self, record: Record) -> None:
         """Say that learning went back."""

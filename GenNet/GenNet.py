@@ -12,12 +12,13 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from common import datasets, gauge, guard, samplers, session, streams
+from common import gauge, guard, samplers, session, streams
 from common.export import Signature
 from common.layers import Network, forward_jacobian, reduce_sum
 from common.model import Model, Record
 from common.run_folder import Learned
 from common.session import tf
+from common.shards import Shard
 from common.streams import Stream
 from generator_guard import GeneratorGuard, send_back
 from generator_learning import Inference, flat, learn, record
@@ -45,6 +46,7 @@ class GenNet(Model):
         num_images: int,
         visible: np.ndarray | None = None,
         num_cores: int | None = None,
+        shard: Shard | None = None,
     ) -> None:
         """Describe the model; `build_model` builds it.
 
@@ -53,6 +55,7 @@ class GenNet(Model):
             num_images: N, how many training images there are; each has a chain of its own.
             visible: which pixels of each training image are seen, [N, S, S, 1]; by default all.
             num_cores: of the processor that computes, 0 for a GPU; by default those of the device.
+            shard: which of the images this worker learns, where there are several; default: all.
 
         Raises:
             SettingsError: the settings do not go together.
@@ -60,7 +63,8 @@ class GenNet(Model):
         """
         self.settings = settings.resolved(num_images)
         self.num_images = num_images
-        self.visible = visible
+        self.shard = shard or Shard((num_images,))
+        self.visible = None if visible is None else visible[self.shard.own]
         cores = session.num_cores(self.settings.device) if num_cores is None else num_cores
         layers = partial(top_down, settings=self.settings, on_gpu=cores == 0)
         self._network = Network("generator", layers, self.settings.seed)
@@ -231,7 +235,8 @@ class GenNet(Model):
 
         The chains are kept in their variables: they start warm, where they were left.
         """
-        key = streams.key(self.settings.seed, Stream.INFERENCE, tf.cast(self._iteration, tf.int32))
+        step, rank = tf.cast(self._iteration, tf.int32), self.cluster.rank
+        key = streams.key(self.settings.seed, Stream.INFERENCE, step, rank)
         step_size = tf.gather(self._step_sizes, inputs.index)
         with self._network.precision(self.settings.precision):
             chains = self.langevin_dynamics(
@@ -261,7 +266,7 @@ class GenNet(Model):
         """Z [N, d] in the gauge of the prior, and the move of the first layer (see `gauge`)."""
         variables = {v.op.name: v for v in self._network.variables()}
         weight, bias = (variables[f"generator/project/{n}"] for n in ("weight", "bias"))
-        reduced = gauge.reduce_prior(z, weight, bias)
+        reduced = gauge.reduce_prior(z, weight, bias, self.shard)
         with tf.control_dependencies([reduced.bias, reduced.weight]):  # both from the old values
             moved = tf.group(weight.assign(reduced.weight), bias.assign(reduced.bias))
             return reduced.z, moved
@@ -303,18 +308,16 @@ class GenNet(Model):
         learning = learn(self, self._guard, inputs, images, inference.z)
         with tf.control_dependencies(learning.updates):
             self._sane = tf.identity(learning.sane)
-            self._record = record(inputs, inference, learning, self.settings.sigma)
+            self._record = record(self, inputs, inference, learning)
             self._record["roll_backs"] = self._guard.roll_backs.read_value()
 
     def _make_chains(self) -> None:
         """The chain of each image, and its step size."""
         n, d, seed = self.num_images, self.settings.z_dim, self.settings.seed
         start = tf.random.stateless_normal([n, d], streams.key(seed, Stream.LATENTS))
-        self._chains = tf.get_variable("chains/z", initializer=start, trainable=False)
+        self._chains = self.shard.variable("chains/z", start)
         step_size = tf.fill([n], float(self.settings.step_size or 0))
-        self._step_sizes = tf.get_variable(
-            "chains/step_size", initializer=step_size, trainable=False
-        )
+        self._step_sizes = self.shard.variable("chains/step_size", step_size)
 
     def train(self, images: np.ndarray, num_epochs: int | None = None) -> Iterator[Record]:
         """Learn until the epochs are done, yielding a record an iteration.
@@ -326,7 +329,7 @@ class GenNet(Model):
         iteration is done again.
 
         Args:
-            images: [N, S, S, 3] in [0, 255], always in the same order.
+            images: [N, S, S, 3] in [0, 255], always in the same order; or those of the shard.
             num_epochs: when to stop, counted from the first iteration ever; by default that of
                 the settings.
 
@@ -341,11 +344,9 @@ class GenNet(Model):
             DivergenceError: going back again and again does not help.
         """
         settings = self.settings
-        total = datasets.iterations(settings, self.num_images, num_epochs)
+        total = self.shard.iterations(settings, num_epochs)
         first = int(self.session.run(self._iteration))
-        for iteration, index, batch in datasets.batches(
-            images, settings.batch_size or 1, settings.seed, first, total
-        ):
+        for iteration, index, batch in self.shard.batches(images, settings, first, total):
             feed = {
                 self.inputs.images: batch,
                 self.inputs.index: index,
@@ -379,11 +380,11 @@ class GenNet(Model):
         return Posterior(self)
 
     def step_sizes(self) -> np.ndarray:
-        """Those of new chains of the posteriors, by training image, [N].
+        """Those of new chains of the posteriors, by training image, [N] (or those of the shard).
 
         Plain Langevin takes none larger than learning has found stable.
         """
-        given = np.full(self.num_images, self.settings.step_size)
+        given = np.full(self.shard.count, self.settings.step_size)
         if self.settings.sampler != "langevin":
             return given
         return np.minimum(given, self.session.run(self._step_sizes))

@@ -15,7 +15,7 @@ from common.guard import Guard
 from common.session import tf
 
 REACH = 6.0  # standard deviations of the prior, root mean square over the dimensions of z
-CEILING = 1.25  # of the error of an iteration, of which `relative_error` is about 1 at the start
+CEILING = 1.25  # of the error of an iteration, relative to `untrained_error`
 WORSE = 1.3  # times an error that is no fault of learning is still sane
 PATIENCE = 8  # how often chains of plain Langevin halve their steps, from the last good state
 
@@ -37,20 +37,19 @@ def send_back(chains: samplers.Chains, start: tf.Tensor) -> samplers.Chains:
     )
 
 
-def relative_error(error: tf.Tensor, images: tf.Tensor, visible: tf.Tensor | None) -> tf.Tensor:
-    """A squared error, per image, over what an untrained network has of such images: a scalar.
+def untrained_error(images: tf.Tensor, visible: tf.Tensor | None) -> tf.Tensor:
+    """The squared error, per image, that an untrained network has of such images: a scalar.
 
     That is the square of the images, as for grey, and of its own output, about 1 / 4 a number.
 
     Args:
-        error: mean of the squared errors of the images.
         images: [B, S, S, 3] in [-1, 1].
         visible: [B, S, S, 1], 1 where a pixel is seen; None if all are.
     """
     untrained = tf.square(images) + 0.25
     if visible is not None:
         untrained *= visible
-    return error / tf.reduce_mean(tf.reduce_sum(untrained, [1, 2, 3]))
+    return tf.reduce_mean(tf.reduce_sum(untrained, [1, 2, 3]))
 
 
 class GeneratorGuard(Guard):
@@ -98,7 +97,7 @@ class GeneratorGuard(Guard):
         Args:
             apply: makes the operation that takes the step.
             finite: whether all that is computed is finite.
-            error: as of `relative_error`.
+            error: squared, relative to `untrained_error`.
             index: of the chains of the iteration, [B].
 
         Returns:

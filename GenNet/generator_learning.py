@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from common import samplers
 from common.session import tf
-from generator_guard import GeneratorGuard, relative_error
+from generator_guard import GeneratorGuard, untrained_error
 from inference import Inputs
 
 if TYPE_CHECKING:
@@ -59,31 +59,41 @@ def learn(
         rate = inputs.learning_rate * guard.rate_factor
         adam = tf.train.AdamOptimizer(rate, model.settings.beta1)
         variables = [v for network in model.networks for v in network.variables()]
-        gradients = adam.compute_gradients(loss, variables)
-        norm = tf.linalg.global_norm([gradient for gradient, _ in gradients])
+        gradients = [gradient for gradient, _ in adam.compute_gradients(loss, variables)]
+        # From here on all is about the batches of all workers, which so decide alike.
+        loss, untrained, *gradients = model.cluster.mean(
+            [loss, untrained_error(images, inputs.visible), *gradients], tf.shape(inputs.index)[0]
+        )
+        norm = tf.linalg.global_norm(gradients)
         finite = tf.math.is_finite(loss + norm)
-        error = relative_error(2 * inputs.sigma**2 * loss, images, inputs.visible)
-        apply = partial(adam.apply_gradients, gradients)
+        error = 2 * inputs.sigma**2 * loss / untrained
+        apply = partial(adam.apply_gradients, list(zip(gradients, variables, strict=True)))
         sane, updates = guard.step(apply, finite, error, inputs.index)
         return Learning(loss, norm, rate, sane, updates)
 
 
 def record(
-    inputs: Inputs, inference: Inference, learning: Learning, sigma: float
+    model: GenNet, inputs: Inputs, inference: Inference, learning: Learning
 ) -> dict[str, tf.Tensor]:
-    """What `GenNet.train` yields of an iteration; sigma is that of the model."""
+    """What `GenNet.train` yields of an iteration, over all workers."""
     chains = inference.chains
     # The loss holds the likelihood of the inferred Z: moving the prior changes no f(Z).
     prior_term = tf.reduce_sum(tf.square(chains.position), 1) / 2  # [B]
-    gain = -learning.loss - tf.reduce_mean(prior_term + chains.first_log_prob)
+    of_batch = [prior_term + chains.first_log_prob, chains.acceptance_rate]
+    of_batch += [inference.step_size, chains.score_magnitude]
+    start, acceptance_rate, step_size, score_magnitude = model.cluster.mean(
+        [tf.reduce_mean(value) for value in of_batch], tf.shape(inputs.index)[0]
+    )
+    prior = tf.reduce_mean(tf.reduce_sum(tf.square(inference.z), 1))
+    (prior,) = model.cluster.mean([prior], model.shard.count)
     return {
-        "loss": learning.loss * (inputs.sigma / sigma) ** 2,
-        "prior": tf.reduce_mean(tf.reduce_sum(tf.square(inference.z), 1)) / 2,
-        "acceptance_rate": tf.reduce_mean(chains.acceptance_rate),
-        "step_size": tf.reduce_mean(inference.step_size),
-        "score_magnitude": tf.reduce_mean(chains.score_magnitude),
+        "loss": learning.loss * (inputs.sigma / model.settings.sigma) ** 2,
+        "prior": prior / 2,
+        "acceptance_rate": acceptance_rate,
+        "step_size": step_size,
+        "score_magnitude": score_magnitude,
         "sigma": inputs.sigma,
         "learning_rate": tf.identity(learning.learning_rate),
         "gradient_norm": learning.gradient_norm,
-        "energy_difference": gain,
+        "energy_difference": -learning.loss - start,
     }

@@ -88,7 +88,8 @@ def split(
         seed: of the run.
 
     Returns:
-        The images to learn, and the others.
+        The images to learn, and the others.  Of several workers, names and visible pixels are those
+        of all images, and only images of which the first ones are this worker's are there.
 
     Raises:
         DatasetError: a name is not there, none is left to learn, or a square is too large.
@@ -101,12 +102,16 @@ def split(
     held = np.isin(data.names, holdout)  # [N]
     if held.all():
         raise datasets.DatasetError(f"--holdout leaves none of {there} to learn: name fewer.")
-    num_images, image_size = data.images.shape[:2]
+    num_images, image_size = len(data.names), data.images.shape[1]
     visible = np.broadcast_to(True, [num_images, image_size, image_size, 1])
     if occlude:
         visible = visible_pixels(occlude, num_images, image_size, seed)
     whole = Part(data.images, data.names, visible)
     # The whole array stays on disk; a choice from it is copied to memory.
+    if data.apart is not None:
+        names = [np.array(data.names)[chosen].tolist() for chosen in (~held, held)]
+        learned = Part(data.images, names[0], visible[~held])
+        return learned, Part(data.apart, names[1], visible[held])
     learned = _choose(whole, ~held) if holdout else whole
     return learned, _choose(whole, held)
 

@@ -27,6 +27,7 @@ from common.endings import shown
 from common.model import Record
 from common.run import Run
 from common.run_folder import Picture, png
+from common.shards import Shard
 from GenNet import GenNet, Settings
 from inference import CHAINS, draw_posterior, infer, passes_per_draw
 
@@ -105,14 +106,17 @@ class Experiment(command.Experiment):
             " have left the prior, and samples would not look like the training images.",
         ),
     ]
+    learner: GenNet
     model: GenNet
 
-    def __init__(self, settings: Settings, data: Dataset) -> None:
+    def __init__(self, settings: Settings, data: Dataset, shard: Shard) -> None:
         """Divide the category into what is learned and what is held out, and build the model."""
         learned, self.held = heldout.split(data, settings.holdout, settings.occlude, settings.seed)
+        if shard.cluster.size == 1:  # a piece of several is without those held out
+            shard = Shard((len(learned.names),))
         self.images, self.names = learned.images, learned.names
         visible = learned.visible if settings.occlude else None
-        self.constants = {"num_images": len(self.images)}
+        self.constants = {"num_images": len(self.names)}
         if visible is not None:
             self.constants["visible"] = visible
         evaluated = slice(command.EVALUATED)
@@ -121,10 +125,15 @@ class Experiment(command.Experiment):
             self.names[evaluated],
             learned.visible[evaluated],
         )
-        self.model = GenNet(settings, len(self.images), visible)
-        self.model.build_model()
+        num_images = len(self.names)
+        self.model = self.make(lambda own: GenNet(settings, num_images, visible, shard=own), shard)
         self._went_back = guard.Notice()
         self._step_size = float(self.model.step_sizes().mean())  # that was said last
+
+    @classmethod
+    def held_out(cls, settings: Any) -> list[str]:
+        """Those that --holdout names."""
+        return settings.holdout or []
 
     def describe(self) -> str:
         """The generator and its sampler, and what they take if that is long."""
@@ -155,13 +164,13 @@ class Experiment(command.Experiment):
         """What was learned, and how."""
         settings = self.model.settings
         return (
-            f"A generator of {settings.category}, learned from {len(self.images)} images by"
+            f"A generator of {settings.category}, learned from {len(self.names)} images by"
             f" inferring their z with {samplers.NAMES[settings.sampler]}"
         )
 
     def train(self) -> Iterator[Record]:
         """Alternating back-propagation."""
-        return self.model.train(self.images)
+        return self.learner.train(self.images[: self.learner.shard.count])
 
     def note(self, record: Record) -> None:
         """Say that learning went back, or that chains were sent back."""

@@ -13,8 +13,9 @@ LIST = ROOT / "docs" / "sentences.md"
 HEAD = """# What the commands say
 
 Every sentence that a command can end with or print, by the file that says it; what stands in
-braces is filled in. Those of mistakes end the command with exit code 2 and are all that it prints
-on the standard error, after its name. `make sentences` writes this list.
+braces is filled in. Those of mistakes end the command with exit code 2 (138 where a worker has lost
+another one, see cluster.md) and are all that it prints on the standard error, after its name. `make
+sentences` writes this list.
 """
 SPOKEN = {"print", "write", "_say", "ArgumentTypeError", "exit"}  # calls, besides the mistakes
 

@@ -22,6 +22,7 @@ from conftest import (
 )
 from PIL import Image
 
+from common import endings
 from common.command import make_parser
 
 WRITTEN = {
@@ -280,3 +281,13 @@ def test_help_explains_every_flag(name, mains, capsys):
         assert action.option_strings[-1] in text
         if action.default not in (None, "==SUPPRESS=="):
             assert "default: " in action.help or f"(default: {action.default})" in text
+
+
+def test_a_sentence_shows_while_a_thread_has_silenced_stderr(capfd):
+    def mistaken():
+        raise endings.MistakeError("mend it")
+
+    with endings.silent_stderr(), pytest.raises(SystemExit) as exit_:
+        endings.end_in_a_sentence("learn", mistaken, "stopped")
+    assert exit_.value.code == 2
+    assert capfd.readouterr().err == "learn: mend it.\n"

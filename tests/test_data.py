@@ -96,7 +96,7 @@ def test_no_room_for_the_decoded_images_gets_a_sentence(tmp_path, monkeypatch):
 
 def test_batches_are_those_of_their_iterations():
     images = np.arange(10, dtype=np.uint8)[:, None]
-    seen = list(datasets.batches(images, 4, 5, 2, 7))
+    seen = list(datasets.batches(images, lambda i: datasets.batch_indices(i, 10, 4, 5), 2, 7))
     assert [iteration for iteration, *_ in seen] == [2, 3, 4, 5, 6]
     for iteration, index, batch in seen:
         np.testing.assert_array_equal(index, datasets.batch_indices(iteration, 10, 4, 5))

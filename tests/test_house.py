@@ -14,7 +14,7 @@ SOURCES = [
     for part in ("GenNet", "DesNet", "report_page", "benchmarks", "attacks", "data", "tests")
     for path in sorted((ROOT / part).rglob("*.py"))
     if "DesNet/common" not in path.as_posix()
-] + [ROOT / "report.py"]
+] + [ROOT / "report.py", ROOT / "cluster.py"]
 
 
 def test_desnet_has_a_copy_of_what_is_shared():

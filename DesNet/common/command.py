@@ -5,24 +5,28 @@ A model brings an `Experiment`; `main` does the rest.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
+from tqdm import tqdm
 
-from common import datasets, endings, figures, flags, session
+from common import endings, figures, flags, history, session, shards
+from common.cluster import Cluster, Membership, PeerError, versions
 from common.datasets import Dataset
-from common.endings import shown
+from common.endings import Stop, shown
 from common.flags import Settings, SettingsError
 from common.model import Model, Record
 from common.ownership import owned
 from common.run import Run, settings_to_resume
 from common.run_folder import ANEW, Folder, Picture, RunError, png
+from common.shards import Shard
 
 EVALUATED = 256  # images that pictures, arrays and figures are of
 
@@ -56,9 +60,12 @@ class Experiment(ABC):
         settings_class: its settings.
         losses: charts of loss.png.
         diagnostics: charts of diagnostics.png.
-        model: built.
-        images: those that are learned, [N, S, S, 3] in [0, 255].
-        names: of these.
+        learner: the model that learns, built.
+        model: that which is shown, built: the learner itself, or, of several workers that learn,
+            at the first one a model of all their chains, as of the last checkpoint.
+        images: those that are learned, [N, S, S, 3] in [0, 255]; of several workers, those that
+            this one decodes, of which its own are the first.
+        names: of all that are learned, N of them.
         constants: what the model is made of besides its settings, for `load`.
     """
 
@@ -66,14 +73,45 @@ class Experiment(ABC):
     settings_class: ClassVar[type[Settings]]
     losses: ClassVar[list[Chart]]
     diagnostics: ClassVar[list[Chart]]
+    learner: Model
     model: Model
     images: np.ndarray
     names: list[str]
     constants: dict[str, Any]
 
     @abstractmethod
-    def __init__(self, settings: Settings, data: Dataset) -> None:
-        """Build the model for a category of images."""
+    def __init__(self, settings: Settings, data: Dataset, shard: Shard) -> None:
+        """Build the model for a category of images, of which `shard` are this worker's."""
+
+    @classmethod
+    def threads(cls, settings: Any) -> int:
+        """Of an operation, where the model knows better than TensorFlow; or else 0."""
+        return 0
+
+    @classmethod
+    def held_out(cls, settings: Any) -> list[str]:
+        """Names of images that are not learned."""
+        return []
+
+    @property
+    def cluster(self) -> Cluster:
+        """The workers that learn."""
+        return self.learner.cluster
+
+    def make(self, build: Callable[[Shard | None], Model], shard: Shard) -> Any:
+        """Build the learner, and return the model that is shown.
+
+        Args:
+            build: describes the model, of a piece of the images or of all.
+            shard: this worker's.
+        """
+        self.learner = build(shard)
+        self.learner.build_model()
+        if shard.cluster.size == 1 or shard.cluster.rank:
+            return self.learner
+        model = build(None)
+        model.build_model()
+        return model
 
     @abstractmethod
     def describe(self) -> str:
@@ -116,26 +154,34 @@ def learn(experiment: Experiment, digests: dict[str, str], resume: bool) -> int 
     Raises:
         MistakeError: of any kind.
     """
+    if experiment.cluster.rank:
+        return assist(experiment, resume)
     about = {"model": experiment.name, "images": experiment.names, "digests": digests}
-    run = Run(experiment.model, about, experiment.constants)
-    with owned(run.folder):
-        if resume:
-            charts = (*experiment.losses, *experiment.diagnostics)
-            run.go_on({"loss", *(chart.column for chart in charts)})
-        else:
-            run.begin()
+    run = Run(experiment.learner, about, experiment.constants)
+    with contextlib.ExitStack() as owning:
+
+        def open_run() -> None:
+            owning.enter_context(owned(run.folder))
+            if resume:
+                charts = (*experiment.losses, *experiment.diagnostics)
+                run.go_on({"loss", *(chart.column for chart in charts)})
+            else:
+                run.begin()
+
+        experiment.cluster.attempt(open_run)
         _learn(experiment, run)
     return run.stop.signal
 
 
 def _learn(experiment: Experiment, run: Run) -> None:
     """Learn, and write a run that is open."""
-    settings = experiment.model.settings
-    total = datasets.iterations(settings, len(experiment.images))
+    settings, cluster = experiment.model.settings, experiment.cluster
+    total = experiment.learner.shard.iterations(settings)
+    workers = "" if cluster.size == 1 else f"{cluster.size} workers, each "
     print(
-        f"{experiment.name}: {len(experiment.images)} images of {shown(settings.category)} at"
+        f"{experiment.name}: {len(experiment.names)} images of {shown(settings.category)} at"
         f" {experiment.images.shape[1]} x {experiment.images.shape[2]},"
-        f" {session.describe(settings.device)}, {experiment.describe()}"
+        f" {workers}{session.describe(settings.device)}, {experiment.describe()}"
     )
     run.tell(
         sentence=experiment.sentence(),
@@ -143,16 +189,89 @@ def _learn(experiment: Experiment, run: Run) -> None:
         progress={"scale": figures.SCALE},
         **{"baseline": "", "sections": [], "pictures": {}},  # until there are results
     )
-    for record in run.follow(experiment.train(), total):
-        experiment.note(record)
-        iteration = int(record["iteration"])
-        if iteration % settings.log_step == 0:
-            run.save_figure(f"progress/{iteration:06d}.png", experiment.progress())
-            run.save_checkpoint()
-    run.save_checkpoint()
+    agree(experiment, len(run.history))
+    with cluster.watch():
+        for record in run.follow(experiment.train(), total):
+            experiment.note(record)
+            if int(record["iteration"]) % settings.log_step == 0:
+                save_progress(experiment, run)
+        save_checkpoint(experiment, run)
+        left = leaves(cluster, run.stop)
+    if left:
+        run.report({}, total)
+        return
     headline = save_results(experiment, run)
     experiment.finish(run)
     run.report(headline, total)
+
+
+def save_progress(experiment: Experiment, run: Run) -> None:
+    """Write a panel and a checkpoint; the panel first, so that a resumed run lacks none."""
+    shows_checkpoint = experiment.model is not experiment.learner
+    if shows_checkpoint:
+        save_checkpoint(experiment, run)
+    run.save_figure(f"progress/{len(run.history):06d}.png", experiment.progress())
+    if not shows_checkpoint:
+        save_checkpoint(experiment, run)
+
+
+def save_checkpoint(experiment: Experiment, run: Run) -> None:
+    """Write a checkpoint, and show from now on what it holds."""
+    run.save_checkpoint()
+    if experiment.model is not experiment.learner:
+        run.restore(experiment.model)
+
+
+def assist(experiment: Experiment, resume: bool) -> int | None:
+    """What any but the first worker does of `learn`: it learns, and writes what only it has."""
+    learner, cluster = experiment.learner, experiment.cluster
+    folder, stop = Folder(learner.settings.folder, ANEW), Stop(tqdm.write)
+    done = cluster.attempt(lambda: folder.restore(learner) if resume else 0)
+    agree(experiment, done)
+    with cluster.watch():
+        for record in history.until_stopped(experiment.train(), stop, cluster):
+            done = int(record["iteration"])
+            if done % learner.settings.log_step == 0:
+                learner.save(folder.checkpoint, done)
+        learner.save(folder.checkpoint, done)
+        leaves(cluster, stop)
+    return stop.signal
+
+
+def leaves(cluster: Cluster, stop: Stop) -> bool:
+    """Whether this worker leaves, its checkpoint written, because a signal told one of several to.
+
+    What ends a worker by a signal, as schedulers do, starts it again elsewhere: all others are to
+    leave at once, to be there anew.  Ctrl-C is of somebody who wants to see the results.
+
+    Raises:
+        PeerError: another one was told to, and this one was not.
+    """
+    told = stop.signal not in (None, signal.SIGINT)
+    if cluster.size == 1 or not cluster.any(told):
+        return False
+    if not told:
+        raise PeerError(
+            "another worker was told to stop: start all again with --resume, which goes on from"
+            " the checkpoint that they have written."
+        )
+    return True
+
+
+def agree(experiment: Experiment, done: int) -> None:
+    """Check that all workers go on from the same iteration, with the same settings.
+
+    Raises:
+        ClusterError: they do not.
+    """
+    settings = experiment.learner.settings
+    experiment.cluster.compare({"flags": _config(settings), "checkpoints": str(done)})
+
+
+def _config(settings: Settings) -> str:
+    """The settings that workers share; where things lie may differ from machine to machine."""
+    own = {"data_path", "output_dir", "device"}
+    return str({flag: value for flag, value in settings.config().items() if flag not in own})
 
 
 def save_results(experiment: Experiment, run: Run) -> dict[str, float]:
@@ -181,7 +300,7 @@ def save_results(experiment: Experiment, run: Run) -> dict[str, float]:
     run.save_metrics(
         {
             **results.figures,
-            "images": len(experiment.images),
+            "images": len(experiment.names),
             "evaluated": evaluated,
             "loss": run.history[-1]["loss"],
         }
@@ -212,7 +331,12 @@ def make_parser(
     parser = flags.Parser(prog, description)
     groups = flags.add_settings(parser, settings_class, only_said)
     groups[flags.RUN].add_argument(
-        "--resume", action="store_true", help="go on with the run in OUTPUT_DIR/NAME"
+        "--resume",
+        nargs="?",
+        const="always",
+        choices=["always", "auto"],
+        help="go on with the run in OUTPUT_DIR/NAME; auto: if one is there with a checkpoint,"
+        " or else begin, for machines that start a command again",
     )
     return parser
 
@@ -237,7 +361,7 @@ def read_flags(
             f"TensorFlow cannot write to {given.folder}, whose name is no UTF-8: choose --name and"
             " --output_dir"
         ) from error
-    if not args.resume:
+    if not args.resume or (args.resume == "auto" and not Folder(given.folder).checkpoints()):
         return given, False
     parser = make_parser(prog, description, settings_class, only_said=True)
     said = vars(parser.parse_args(arguments)).keys()
@@ -261,15 +385,22 @@ def main(
 
     def run() -> None:
         settings, resume = read_flags(prog, description, experiment.settings_class, arguments)
-        folder = settings.data_path / settings.category
-        data = datasets.load(folder, settings.image_size, settings.fit)
+        cluster = member.join(settings.device, experiment.threads(settings))
+        if cluster.size > 1:
+            cluster.compare({"flags": f"{resume} {_config(settings)}", **versions()})
+        folder, apart = settings.data_path / settings.category, experiment.held_out(settings)
+        data, shard = shards.load(
+            *(folder, settings.image_size, settings.fit, cluster), *(apart, EVALUATED)
+        )
         for reason in data.skipped:
             print(shown(f"Skipped {reason}"))
-        digests = datasets.digests(data)
+        digests = shards.digests(data, shard, apart)
         if resume:
-            Folder(settings.folder, ANEW).check_images(digests)
-        stopped_by = learn(experiment(settings, data), digests, resume)
+            cluster.attempt(lambda: Folder(settings.folder, ANEW).check_images(digests))
+        built = cluster.attempt(lambda: experiment(settings, data, shard))
+        stopped_by = learn(built, digests, resume)
         if stopped_by not in (None, signal.SIGINT):
             sys.exit(endings.exit_code(stopped_by))
 
-    endings.end_in_a_sentence(prog, run, "stopped; --resume goes on from the last checkpoint")
+    with Membership() as member:
+        endings.end_in_a_sentence(prog, run, "stopped; --resume goes on from the last checkpoint")

@@ -8,7 +8,7 @@ import math
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -19,7 +19,6 @@ from tqdm import tqdm
 
 from common import streams
 from common.endings import MistakeError, silent_stderr
-from common.flags import Settings
 from common.streams import Stream
 
 PIECE = 1024  # images that are decoded together: what waits in memory to be written
@@ -38,6 +37,7 @@ class Dataset(NamedTuple):
     images: np.ndarray  # [N, S, S, 3] uint8, mapped from a temporary file
     names: list[str]  # file names, N of them
     skipped: list[str]  # a sentence for every file that is no readable image
+    apart: np.ndarray | None = None  # of several workers, the images that none of them learns
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -123,6 +123,21 @@ def load(folder: Path, image_size: int = 64, fit: str = "stretch") -> Dataset:
     Raises:
         DatasetError: there is no such folder, or no readable image in it, or no room for them.
     """
+    data = decode(image_files(folder), image_size, fit)
+    if not data.names:
+        why = f" ({'; '.join(data.skipped)})" if data.skipped else ""
+        raise DatasetError(
+            f"no readable image in {folder}{why}; its files end in {' '.join(sorted(SUFFIXES))}."
+        )
+    return data
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The files in a folder that may be images, in the order of their names.
+
+    Raises:
+        DatasetError: there is no such folder, or it cannot be read.
+    """
     if not os.path.isdir(folder):  # a name that is too long is none, where Path.is_dir raises
         siblings = _visible_folders(folder.parent)
         there = f"; {folder.parent} holds {', '.join(siblings)}" if siblings else ""
@@ -130,26 +145,28 @@ def load(folder: Path, image_size: int = 64, fit: str = "stretch") -> Dataset:
             f"no image folder {folder}{there}; choose one with --data_path and --category."
         )
     try:
-        paths = sorted(
+        return sorted(
             p
             for p in folder.iterdir()
             if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()
         )
     except OSError as error:
         raise DatasetError(f"cannot read the folder {folder}: {error.strerror}.") from error
+
+
+def decode(paths: list[Path], image_size: int, fit: str) -> Dataset:
+    """Decode these files as `load` does, none of which need be readable.
+
+    Raises:
+        DatasetError: there is no room for them.
+    """
     try:
-        data = _decode(paths, image_size, fit)
+        return _decode(paths, image_size, fit)
     except OSError as error:
         raise DatasetError(
             f"cannot keep the decoded images in {tempfile.gettempdir()} ({error.strerror}):"
             " set TMPDIR to a directory with more room."
         ) from error
-    if not data.names:
-        why = f" ({'; '.join(data.skipped)})" if data.skipped else ""
-        raise DatasetError(
-            f"no readable image in {folder}{why}; its files end in {' '.join(sorted(SUFFIXES))}."
-        )
-    return data
 
 
 def _visible_folders(folder: Path) -> list[str]:
@@ -193,12 +210,14 @@ def _decode(paths: list[Path], image_size: int, fit: str) -> Dataset:
     return Dataset(images, names, skipped)
 
 
+def digest(image: np.ndarray) -> bytes:
+    """Eight bytes that tell whether the pixels of an image have changed."""
+    return hashlib.blake2b(image.tobytes(), digest_size=8).digest()
+
+
 def digests(data: Dataset) -> dict[str, str]:
-    """A digest of the pixels of each image, by file name, which tells whether it has changed."""
-    return {
-        name: hashlib.blake2b(image.tobytes(), digest_size=8).hexdigest()
-        for name, image in zip(data.names, data.images, strict=True)
-    }
+    """The digest of each image, by file name."""
+    return {name: digest(image).hex() for name, image in zip(data.names, data.images, strict=True)}
 
 
 def mean_colours(images: np.ndarray) -> np.ndarray:
@@ -221,12 +240,6 @@ def batches_per_epoch(num_images: int, batch_size: int) -> int:
     return math.ceil(num_images / batch_size)
 
 
-def iterations(settings: Settings, num_images: int, num_epochs: int | None = None) -> int:
-    """Iterations in so many epochs, by default those of the settings, which are resolved."""
-    epochs = num_epochs or settings.num_epochs or 0
-    return epochs * batches_per_epoch(num_images, settings.batch_size or 1)
-
-
 def batch_indices(iteration: int, num_images: int, batch_size: int, seed: int) -> np.ndarray:
     """Indices of the images of an iteration, counted from 0: every epoch permutes all images."""
     epoch, part = divmod(iteration, batches_per_epoch(num_images, batch_size))
@@ -237,14 +250,13 @@ def batch_indices(iteration: int, num_images: int, batch_size: int, seed: int) -
 
 
 def batches(
-    images: np.ndarray, batch_size: int, seed: int, first: int, last: int
+    images: np.ndarray, indices: Callable[[int], np.ndarray], first: int, last: int
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """The batches of the iterations from `first` up to `last`, read one ahead by a thread.
 
     Args:
         images: [N, ...], which may lie on disk.
-        batch_size: images in an iteration.
-        seed: of their order.
+        indices: those of the images of an iteration, such as `batch_indices`.
         first: number of the first iteration, counted from 0.
         last: number of the first that is none of them.
 
@@ -253,7 +265,7 @@ def batches(
     """
 
     def read(iteration: int) -> tuple[int, np.ndarray, np.ndarray]:
-        index = batch_indices(iteration, len(images), batch_size, seed)
+        index = indices(iteration)
         return iteration, index, images[index].astype(np.float32)
 
     with ThreadPoolExecutor(1) as reader:

@@ -18,7 +18,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any, NoReturn
+from typing import IO, Any, ClassVar, NoReturn
 
 STOP_SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -37,7 +37,13 @@ Handler = Callable[[int, FrameType | None], Any]
 
 
 class MistakeError(Exception):
-    """What a user can mend; the message is a sentence: what is wrong, where, and what to do."""
+    """What a user can mend; the message is a sentence: what is wrong, where, and what to do.
+
+    Attributes:
+        exit_code: of the command that it ends.
+    """
+
+    exit_code: ClassVar[int] = MISTAKE
 
 
 def exit_code(number: int) -> int:
@@ -173,7 +179,7 @@ class Stop:
 
 
 def end_in_a_sentence(prog: str, run: Callable[[], object], stopped: str) -> None:
-    """Run a command; a mistake of the user's ends it with a sentence and exit code 2.
+    """Run a command; a mistake of the user's ends it with a sentence and its exit code.
 
     Args:
         prog: the command.
@@ -188,7 +194,7 @@ def end_in_a_sentence(prog: str, run: Callable[[], object], stopped: str) -> Non
             run()
             sys.stdout.flush()
         except MistakeError as mistake:
-            _fail(prog, str(mistake))
+            _fail(prog, str(mistake), mistake.exit_code)
         except KeyboardInterrupt:  # in another thread than the main one
             print(f"{prog}: {stopped}", file=sys.stderr)
             sys.exit(exit_code(signal.SIGINT))
@@ -200,11 +206,15 @@ def end_in_a_sentence(prog: str, run: Callable[[], object], stopped: str) -> Non
             _fail(prog, f"cannot go on with {error.filename or 'the output'}: {error.strerror}")
 
 
-def _fail(prog: str, sentence: str) -> NoReturn:
+def _fail(prog: str, sentence: str, code: int = MISTAKE) -> NoReturn:
     sentence = shown(sentence)
     end = "" if sentence.endswith(".") else "."
-    print(f"{prog}: {sentence}{end}", file=sys.stderr)
-    sys.exit(MISTAKE)
+    line = f"{prog}: {sentence}{end}\n"
+    if _terminal == 2:
+        sys.stderr.write(line)
+    else:  # another thread has silenced it, and goes on
+        os.write(_terminal, line.encode(errors="backslashreplace"))
+    sys.exit(code)
 
 
 def _mute() -> None:

@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING
 
 from tqdm import tqdm
 
+from common.cluster import Cluster
 from common.endings import Stop
 from common.files import FileError
 from common.session import reason, tf
@@ -55,7 +56,12 @@ def write(file: IO[bytes], records: list[Record]) -> None:
 
 
 def follow(
-    folder: Path, done: int, records: Iterable[Record], total: int, stop: Stop
+    folder: Path,
+    done: int,
+    records: Iterable[Record],
+    total: int,
+    stop: Stop,
+    cluster: Cluster,
 ) -> Iterator[Record]:
     """Show, note and pass on the iterations of `records`, until there is a signal to stop.
 
@@ -65,18 +71,26 @@ def follow(
         records: what the model's `train` yields, with a "loss".
         total: iterations in the whole run.
         stop: notes the signal.
+        cluster: the workers that learn.
 
     Raises:
         FileError: history.csv or the events cannot be written.
     """
     bar = tqdm(total=total, initial=done, unit="it", dynamic_ncols=True, smoothing=0.1)
-    with _Log(folder, done) as log, bar, stop:
-        for record in records:
+    with _Log(folder, done) as log, bar:
+        for record in until_stopped(records, stop, cluster):
             log.add(record)
             bar.set_postfix_str(f"loss {record['loss']:.4g}", refresh=False)
             bar.update()
             yield record
-            if stop.signal is not None:
+
+
+def until_stopped(records: Iterable[Record], stop: Stop, cluster: Cluster) -> Iterator[Record]:
+    """Pass on the iterations until a signal to stop reaches any worker: all stop after the same."""
+    with stop:
+        for record in records:
+            yield record
+            if cluster.any(stop.signal is not None):
                 break
 
 

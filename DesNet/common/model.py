@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from common import run_folder, session
+from common.cluster import Cluster
 from common.endings import MistakeError
 from common.flags import Settings, SettingsError
 from common.layers import Network
 from common.session import tf
+from common.shards import PiecewiseSaver, Shard
 
 if TYPE_CHECKING:
     from common.export import Signature
@@ -30,14 +32,21 @@ class Model(ABC):
     Attributes:
         settings: resolved, so that nothing is left open.
         settings_class: theirs.
+        shard: which of all images it learns from, where several workers learn.
         session: holds the variables, once it is built.
         saver: saves and restores all of them.
     """
 
     settings: Settings
     settings_class: ClassVar[type[Settings]]
+    shard: Shard
     session: tf.Session
     saver: tf.train.Saver
+
+    @property
+    def cluster(self) -> Cluster:
+        """The workers that learn it."""
+        return self.shard.cluster
 
     def build_model(self) -> None:
         """Build the graph, initialise the variables and open the session.
@@ -46,11 +55,26 @@ class Model(ABC):
             DeviceError: the device of the settings is not there.
         """
         config = session.configuration(self.settings.device)
-        with tf.Graph().as_default() as graph:
+        config = self.cluster.configured(config, self.settings.precision)
+        with tf.Graph().as_default() as graph, self.cluster.device():
             self._build()
             self.saver = tf.train.Saver(max_to_keep=None, save_relative_paths=True)
-            self.session = tf.Session(graph=graph, config=config)
+            self._piecewise = PiecewiseSaver(self.cluster) if self.cluster.size > 1 else None
+            self.session = tf.Session(self.cluster.target, graph, config)
             self.session.run(tf.global_variables_initializer())
+
+    def save(self, prefix: Path, iteration: int) -> None:
+        """Write the checkpoint PREFIX-ITERATION, with all other workers if there are such.
+
+        Raises:
+            OpError, OSError, ValueError: it cannot be written.
+            ClusterError: another worker cannot write its part.
+        """
+        if self._piecewise is not None:
+            self._piecewise.save(self.session, prefix, iteration)
+            return
+        with self.session.graph.as_default():
+            self.saver.save(self.session, str(prefix), iteration, write_meta_graph=False)
 
     @abstractmethod
     def _build(self) -> None:

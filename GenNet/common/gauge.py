@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from common.session import tf
+from common.shards import Shard
 
 
 class Reduced(NamedTuple):
@@ -15,7 +16,7 @@ class Reduced(NamedTuple):
     bias: tf.Tensor  # [units]
 
 
-def reduce_prior(z: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor) -> Reduced:
+def reduce_prior(z: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor, shard: Shard) -> Reduced:
     """Parameter-expanded EM (Liu, Rubin and Wu, 1998): z [N, d] moved to a N(0, I) gauge.
 
     A network does not change under z -> L z + m if its first, affine layer absorbs the inverse.
@@ -24,15 +25,17 @@ def reduce_prior(z: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor) -> Reduced:
     I with the weight of d images, so that few images in many dimensions have one.
 
     Args:
-        z: [N, d], of N images.
+        z: [N, d], of N images; of several workers, those of this one's.
         weight: W [d, units].
         bias: b [units].
+        shard: which of all z they are; m and S are those of all.
     """
-    num_images, d = z.shape.as_list()
-    mean = tf.reduce_mean(z, 0)  # [d]
+    d = z.shape[1]
+    (mean,) = shard.cluster.mean([tf.reduce_mean(z, 0)], shard.count)  # [d]
     centred = z - mean
-    scatter = tf.matmul(centred, centred, transpose_a=True) + d * tf.eye(d)
-    factor = tf.linalg.cholesky(scatter / (num_images + d))  # L
+    (scatter,) = shard.cluster.sum([tf.matmul(centred, centred, transpose_a=True)])
+    scatter += d * tf.eye(d)
+    factor = tf.linalg.cholesky(scatter / (shard.total + d))  # L
     reduced = tf.transpose(tf.linalg.triangular_solve(factor, tf.transpose(centred)))
     # z W + b = z' (L^T W) + (m W + b) for z = L z' + m.
     new_bias = bias + tf.linalg.matvec(weight, mean, transpose_a=True)

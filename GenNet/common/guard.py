@@ -15,6 +15,7 @@ from tqdm import tqdm
 from common import quality
 from common.model import LearningError, Record
 from common.session import tf
+from common.shards import note_as
 
 RECOVERY_STEPS = 100  # iterations in which the learning rate doubles after it was halved
 SNAPSHOT_STEPS = 25  # iterations from one good state that is kept to the next
@@ -49,6 +50,8 @@ class Guard:
                 tf.get_variable(v.op.name, initializer=v.initial_value, trainable=False)
                 for v in self._state
             ]
+        for snapshot, variable in zip(self._snapshots, self._state, strict=True):
+            note_as(snapshot, variable)
 
     def keep(self, sane: tf.Tensor) -> tf.Tensor:
         """Copy the state if it is time to and the iteration is sane.

@@ -154,22 +154,23 @@ class Run(Folder):
         Raises:
             RunError: they cannot be written.
         """
-        prefix, model = self.folder / "checkpoints" / "model", self._model
+        prefix = self.checkpoint
         try:
-            with model.session.graph.as_default():
-                model.saver.save(
-                    model.session, str(prefix), len(self.history), write_meta_graph=False
-                )
+            self._model.save(prefix, len(self.history))
         except (tf.errors.OpError, OSError, ValueError) as error:
-            again = "go on with --resume" if self._checkpoints() else "start again"
+            again = "go on with --resume" if self.checkpoints() else "start again"
             raise RunError(
                 f"cannot write a checkpoint to {prefix.parent} ({reason(error)}): make room, and"
                 f" {again}."
             ) from error
         self.save_json("checkpoints/time.json", {"seconds": self.seconds})
-        kept = tuple(f"model-{number}." for number in self._checkpoints()[-KEPT:])
+        kept = tuple(f"model-{number}." for number in self.checkpoints()[-KEPT:])
         for path in prefix.parent.glob("model-*"):
-            if not path.name.startswith(kept):  # an older one, or what a process left that died
+            if path.name.startswith(kept):
+                continue
+            if path.is_dir():  # parts that workers left that died
+                shutil.rmtree(path, ignore_errors=True)
+            else:  # of an older one, or what a process left that died
                 path.unlink(missing_ok=True)
 
     # Iterations
@@ -187,7 +188,8 @@ class Run(Folder):
         # Rows past the checkpoint that the run goes on from are dropped.
         self.save("history.csv", lambda file: history.write(file, self.history))
         done = len(self.history)
-        for record in history.follow(self.folder, done, records, total, self.stop):
+        cluster = self._model.cluster
+        for record in history.follow(self.folder, done, records, total, self.stop, cluster):
             self.history.append(record)
             yield record
 

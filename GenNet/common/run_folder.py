@@ -33,6 +33,7 @@ from common.endings import MistakeError
 from common.files import FileError
 from common.flags import Settings, SettingsError
 from common.session import tf
+from common.shards import full_shape
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -78,6 +79,11 @@ class Folder:
         self.folder = folder
         self.written: list[str] = []
         self._advice = advice
+
+    @property
+    def checkpoint(self) -> Path:
+        """Of the checkpoints, less the iteration."""
+        return self.folder / "checkpoints" / "model"
 
     def _damaged(self, wrong: object) -> RunError:
         return RunError(f"{str(wrong).rstrip('.')}: {self._advice}.")
@@ -191,17 +197,17 @@ class Folder:
         Raises:
             RunError: it is missing, damaged or of a model of another shape.
         """
-        numbers = self._checkpoints()
+        numbers = self.checkpoints()
         if not numbers:
-            raise self._damaged(f"there is no checkpoint in {self.folder / 'checkpoints'}")
-        prefix = self.folder / "checkpoints" / f"model-{numbers[-1]}"
+            raise self._damaged(f"there is no checkpoint in {self.checkpoint.parent}")
+        prefix = Path(f"{self.checkpoint}-{numbers[-1]}")
         try:
             with _plain(prefix.parent) as folder, model.session.graph.as_default():
                 path = str(folder / prefix.name)
                 # Restoring alone would take any shape.
                 shapes = tf.train.load_checkpoint(path).get_variable_to_shape_map()
                 for variable in tf.global_variables():
-                    if shapes[variable.op.name] != variable.shape.as_list():
+                    if shapes[variable.op.name] != full_shape(variable):
                         raise ValueError(f"{variable.op.name} has another shape")
                 model.saver.restore(model.session, path)
             return numbers[-1]
@@ -211,10 +217,10 @@ class Folder:
                 " network)"
             ) from error
 
-    def _checkpoints(self) -> list[int]:
+    def checkpoints(self) -> list[int]:
         """The iterations after which the checkpoints were written that are whole."""
         # An index is written last.  The list that TensorFlow keeps besides can be lost or torn.
-        texts = (p.stem[6:] for p in (self.folder / "checkpoints").glob("model-*.index"))
+        texts = (p.stem[6:] for p in self.checkpoint.parent.glob("model-*.index"))
         return sorted(int(text) for text in texts if text.isdecimal())
 
     # What is learned from
