@@ -1,8 +1,9 @@
-"""One worker of `scaling.py`: `scaling_worker.py GenNet|DesNet FOLDER ITERATIONS CORE...`.
+"""One worker of `scaling.py`: `scaling_worker.py GenNet|DesNet FOLDER ITERATIONS TIMES CORE...`.
 
-It learns from a folder of images on some cores alone, in a cluster if TF_CONFIG names one.  The
-first worker prints, as JSON, the median seconds of an iteration, how many images that has, and the
-seconds of a sum over all workers of as many numbers as the network has, and of one number.
+It learns from a folder of images on some cores alone, in a cluster if TF_CONFIG names one, by
+batches that are so many times as large as by default.  The first worker prints, as JSON, the median
+seconds of an iteration, how many images that has, and the seconds of a sum over all workers of as
+many numbers as the network has, and of one number.
 """
 
 import json
@@ -11,10 +12,11 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-name, folder, iterations, *cores = sys.argv[1:]
+name, folder, iterations, times, *cores = sys.argv[1:]
 if hasattr(os, "sched_setaffinity"):  # before TensorFlow counts them
     os.sched_setaffinity(0, [int(core) for core in cores])
 ROOT = Path(__file__).resolve().parent.parent
@@ -56,11 +58,14 @@ def main(cluster: Cluster) -> None:
     """Learn, measure and print."""
     data, shard = shards.load(Path(folder), 64, "stretch", cluster, [], 0)
     images = data.images[: shard.count]
+    of_model = GeneratorSettings if name == "GenNet" else DescriptorSettings
+    batch_size = int(times) * (of_model().resolved(shard.total).batch_size or 1)
+    settings: Any = of_model(batch_size=batch_size)
     if name == "GenNet":
-        model: Model = GenNet(GeneratorSettings(), shard.total, shard=shard)
+        model: Model = GenNet(settings, shard.total, shard=shard)
     else:
         colours = cluster.gather(datasets.mean_colours(images))
-        model = DesNet(DescriptorSettings(), colours, shard=shard)
+        model = DesNet(settings, colours, shard=shard)
     model.build_model()
     records = model.train(images)  # type: ignore[attr-defined]
 
