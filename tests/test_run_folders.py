@@ -75,14 +75,12 @@ def test_a_folder_has_one_owner(run):
     run("--resume")
 
 
-def test_the_posterior_is_written_by_the_owner_alone(pictures, tmp_path, mains, capsys):
-    mains["GenNet"].main(flags("GenNet", pictures, tmp_path / "out"))
-    capsys.readouterr()
+def test_the_posterior_is_written_by_the_owner_alone(finished, capsys):
     posterior = load_file(ROOT / "GenNet" / "posterior.py")
-    with owned(tmp_path / "out" / "cats"):
-        sentence = fails(
-            capsys, posterior.main, [f"--output_dir={tmp_path / 'out'}", "--category=cats"]
-        )
+    folder, *_ = finished
+    with owned(folder):
+        where = [f"--output_dir={folder.parent}", f"--category={folder.name}"]
+        sentence = fails(capsys, posterior.main, where)
     assert "is writing" in sentence
 
 
@@ -258,7 +256,11 @@ def test_ctrl_c_while_libraries_load_leaves_no_trace(name, pictures, tmp_path, d
     assert "stopped" in errors
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [("GenNet", signal.SIGTERM), ("DesNet", signal.SIGHUP)],
+    ids=["SIGTERM", "SIGHUP"],
+)
 def test_schedulers_are_obeyed(name, pictures, tmp_path, number):
     arguments = flags(name, pictures, tmp_path / "out", "--num_epochs=4000", "--log_step=4000")
     process = started(name, arguments)
