@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from conftest import ROOT, load_file
@@ -41,7 +41,12 @@ class Worker:
     """A worker in a process of its own.
 
     It shows no results, nor has a model to show, which take longer than all else.
+
+    Attributes:
+        started: all so far.
     """
+
+    started: ClassVar[list["Worker"]] = []
 
     def __init__(self, name: str, *arguments: Any, task: dict | None, **options: Any) -> None:
         """Start it.
@@ -58,18 +63,23 @@ class Worker:
         fixed = (name, words, told, self._errors.name)
         self.process: Any = FORKS.Process(target=work, args=fixed, kwargs=options, daemon=True)
         self.process.start()
+        Worker.started.append(self)
 
     def signal(self, number: int) -> None:
         """Send it a signal."""
         os.kill(self.process.pid, number)
 
+    def kill(self) -> None:
+        """End it, even if it stands still."""
+        with suppress(ProcessLookupError):
+            self.process.kill()
+        self.process.join()
+
     def end(self, seconds: float) -> tuple[int | None, str]:
         """Its exit code, and the last line that it said; it is killed after so many seconds."""
         self.process.join(seconds)
         code = self.process.exitcode
-        with suppress(ProcessLookupError):
-            self.process.kill()
-        self.process.join()
+        self.kill()
         return code, self._errors.read().strip().rpartition("\n")[2]
 
 

@@ -283,7 +283,10 @@ def test_help_explains_every_flag(name, mains, capsys):
             assert "default: " in action.help or f"(default: {action.default})" in text
 
 
-def test_a_sentence_shows_while_a_thread_has_silenced_stderr(capfd):
+def test_a_sentence_shows_while_a_thread_has_silenced_stderr(capfd, monkeypatch):
+    uncaptured = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
+    monkeypatch.setattr(sys, "stderr", uncaptured)
+
     def mistaken():
         raise endings.MistakeError("mend it")
 
