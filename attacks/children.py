@@ -125,7 +125,13 @@ class Child:
             sys.stderr.flush()
             self.pid = os.fork()
             if not self.pid:
-                _be(lambda: loaded.main(command.arguments), out, self._files[1].fileno(), prepare)
+
+                def ready() -> None:
+                    # As the script does before its libraries load.
+                    importlib.import_module("common.endings").while_loading(command.script)
+                    prepare()
+
+                _be(lambda: loaded.main(command.arguments), out, self._files[1].fileno(), ready)
         if output:
             os.close(out)
 
@@ -184,7 +190,6 @@ def _be(run: Callable[[], object], out: int, errors: int, prepare: Callable[[], 
     code = 1
     try:
         _heed_signals()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(out, 1)
         os.dup2(errors, 2)
