@@ -74,6 +74,7 @@ class Workers:
         addresses = free_addresses(count)
         self.processes: list[subprocess.Popen] = []
         self._errors: list[IO[str]] = []
+        self._stopped = False
         for rank in range(count):
             task = {"type": "worker", "index": rank}
             told = {"cluster": {"worker": addresses}, "task": task}
@@ -104,7 +105,7 @@ class Workers:
             time.sleep(LOOK)
         if not failed:
             return 0
-        if MISTAKE in failed or CTRL_C in failed:  # every worker says so by itself
+        if MISTAKE in failed or self._stopped:  # every worker says so by itself
             self._leave(cluster.GRACE + 5)
         self.kill()
         ends = [process.wait() for process in self.processes]
@@ -130,10 +131,11 @@ class Workers:
             if process.poll() is None:
                 process.kill()
 
-    def stop(self) -> None:
-        """Ask for an end: the first worker stops all after the same iteration."""
+    def stop(self, number: int) -> None:
+        """Pass on a signal to stop: the first worker stops all after the same iteration."""
+        self._stopped = True
         if self.processes[0].poll() is None:
-            self.processes[0].send_signal(signal.SIGINT)
+            self.processes[0].send_signal(number)
 
 
 def newest(folder: Path) -> str:
@@ -159,16 +161,16 @@ def learn_together(script: Path, told: list[str], count: int) -> int:
 
         def stop(number: int, frame: FrameType | None, workers: Workers = workers) -> None:
             signals.append(number)
-            workers.stop()
+            workers.stop(number)
 
         try:
             with endings.handled(stop):
                 code = workers.wait()
         finally:
             workers.kill()
-        if signals and code == 0:
-            return 0 if signals[0] == signal.SIGINT else endings.exit_code(signals[0])
-        if signals or code in (0, MISTAKE, CTRL_C):
+        if signals and signals[0] != signal.SIGINT:
+            return endings.exit_code(signals[0])
+        if signals or code in (0, MISTAKE):
             return code
         reached = newest(folder)
         tries = 1 if reached != before else tries + 1

@@ -96,6 +96,19 @@ def pictures(tmp_path: Path) -> Path:
     return folder.parent
 
 
+@pytest.fixture(scope="session")
+def many(tmp_path_factory):
+    """A data path whose category "cats" holds seven images."""
+    rng = np.random.default_rng(1)
+    folder = tmp_path_factory.mktemp("many") / "data" / "cats"
+    folder.mkdir(parents=True)
+    for i in range(7):
+        pixels = np.full((16, 16, 3), rng.integers(40, 216, 3))
+        pixels[4:12, 4:12] = rng.integers(40, 216, 3)
+        save_image(folder / f"{i}.png", pixels)
+    return folder.parent
+
+
 def save_image(path: Path, pixels: np.ndarray) -> None:
     Image.fromarray(pixels.astype(np.uint8)).save(path)
 
