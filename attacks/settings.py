@@ -239,7 +239,7 @@ class Learning(_OfSettings):
         if ended.code == 2:
             self.hits += 1
             return
-        run = root / "out" / plan["category"]
+        (run,) = (root / "out").glob("[!.]*")  # called as its images, or by --name
         for name, array in victims.arrays(run).items():
             if not np.isfinite(array).all():
                 raise BrokenRuleError(f"no finite numbers in {name} of results.npz")
