@@ -281,16 +281,14 @@ class DesNet(Model):
                 adjust=inputs.adjust,
             )
         self.synthesized = chains.position + self.mean_colour
-        margin = self.settings.margin(inputs.noise_factor)
-        out, far = (
-            tf.reduce_mean(
-                tf.cast(
-                    tf.logical_or(self.synthesized < -m, self.synthesized > 255 + m), tf.float32
-                )
-            )
-            for m in (0, margin)
-        )
-        return Synthesis(chains, step_size, out, far)
+
+        def share_outside(margin: tf.Tensor | float) -> tf.Tensor:
+            """Of pixels that are outside [0, 255] by more than so many grey levels."""
+            out = tf.logical_or(self.synthesized < -margin, self.synthesized > 255 + margin)
+            return tf.reduce_mean(tf.cast(out, tf.float32))
+
+        far_out = share_outside(self.settings.margin(inputs.noise_factor))
+        return Synthesis(chains, step_size, share_outside(0), far_out)
 
     def train(self, images: np.ndarray, num_epochs: int | None = None) -> Iterator[Record]:
         """Learn until the epochs are done, yielding a record an iteration.
