@@ -20,22 +20,18 @@ from hypothesis import strategies as st
 
 from attacks import children, victims
 from attacks.children import Child, Command
-from attacks.harness import BrokenRuleError, Kind, Plan
-from attacks.victims import CATEGORY, MODELS
+from attacks.harness import BrokenRuleError, Plan
+from attacks.victims import CATEGORY, MODELS, KindOfRuns
 
 SIZE = 16 << 20  # bytes of the small file system
 COMMANDS = ("plain", "resume", "use", "report", "posterior")
 
 
-class Disks(Kind):
+class Disks(KindOfRuns):
     """Full disks."""
 
     name = "disks"
     count = 40
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.victims = victims.shared()
 
     def plans(self) -> st.SearchStrategy[Plan]:
         """What is full, when, and how much of it is left."""

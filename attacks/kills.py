@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from attacks import children, victims
 from attacks.children import Child
-from attacks.harness import BrokenRuleError, Kind, Plan
-from attacks.victims import MODELS
+from attacks.harness import BrokenRuleError, Plan
+from attacks.victims import MODELS, KindOfRuns
 
 # Exit codes as a shell says them.  0: it ended by itself first, or in an orderly way after an
 # iteration, with everything written.
@@ -24,15 +24,11 @@ CODES = {"KILL": {137}, "TERM": {143}, "HUP": {129}, "INT": {130}}
 SIGNALS = {name: getattr(signal, f"SIG{name}") for name in CODES}
 
 
-class Kills(Kind):
+class Kills(KindOfRuns):
     """Killed commands."""
 
     name = "kills"
     count = 75
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.victims = victims.shared()
 
     def plans(self) -> st.SearchStrategy[Plan]:
         """One or two signals, each after a share of the time that the command takes."""

@@ -14,19 +14,15 @@ from hypothesis import strategies as st
 
 from attacks import children, victims
 from attacks.children import Child, Ended
-from attacks.harness import BrokenRuleError, Kind, Plan
-from attacks.victims import CATEGORY, MODELS
+from attacks.harness import BrokenRuleError, Plan
+from attacks.victims import CATEGORY, MODELS, KindOfRuns
 
 
-class Pairs(Kind):
+class Pairs(KindOfRuns):
     """Two processes in one folder."""
 
     name = "pairs"
     count = 40
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.victims = victims.shared()
 
     def plans(self) -> st.SearchStrategy[Plan]:
         """Plain commands and --resume, the second after a share of the time that one takes."""

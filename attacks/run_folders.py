@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from attacks import children, victims
 from attacks.children import Command
-from attacks.harness import BrokenRuleError, Kind, Plan
+from attacks.harness import BrokenRuleError, Plan
 from attacks.images import edited
-from attacks.victims import CATEGORY, EPOCHS, MODELS
+from attacks.victims import CATEGORY, EPOCHS, MODELS, KindOfRuns
 
 SECONDS = 90.0  # that a command may take
 POSTERIOR = ("posterior.json", "posterior.npz", "posterior.png")
@@ -40,15 +40,11 @@ ARRAYS = (
 )
 
 
-class RunFolders(Kind):
+class RunFolders(KindOfRuns):
     """Damaged runs."""
 
     name = "run_folders"
     count = 160
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.victims = victims.shared()
 
     def plans(self) -> st.SearchStrategy[Plan]:
         """A file of a run, its damage, and the command that meets it."""

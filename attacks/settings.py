@@ -23,7 +23,7 @@ from PIL import Image
 from attacks import children, victims
 from attacks.children import Command
 from attacks.harness import BrokenRuleError, Kind, Plan
-from attacks.victims import CATEGORY, MODELS
+from attacks.victims import CATEGORY, MODELS, KindOfRuns
 
 SECONDS = 180.0  # that a command which learns may take
 ODD = [
@@ -175,15 +175,11 @@ class Flags(_OfSettings):
             raise BrokenRuleError(f"raises {type(error).__name__}", str(error)[:300]) from error
 
 
-class Learning(_OfSettings):
+class Learning(_OfSettings, KindOfRuns):
     """Settings within their limits, which are learned with for a few iterations."""
 
     name = "learning"
     count = 40
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.victims = victims.shared()
 
     def texts(self, name: str, field: dataclasses.Field) -> st.SearchStrategy[str] | None:
         """Those within the limits, and where more is but more work, little."""

@@ -16,7 +16,7 @@ from PIL import Image
 
 from attacks import children
 from attacks.children import Command, Ended
-from attacks.harness import BrokenRuleError
+from attacks.harness import BrokenRuleError, Kind
 
 MODELS = ("GenNet", "DesNet")
 CATEGORY = "cats"
@@ -99,6 +99,14 @@ def shared() -> Victims:
     victims = Victims()
     atexit.register(victims.close)
     return victims
+
+
+class KindOfRuns(Kind):
+    """A kind of attack on runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.victims = shared()
 
 
 def fingerprint(folder: Path) -> dict[str, str]:
