@@ -168,8 +168,8 @@ def learn_together(script: Path, told: list[str], count: int) -> int:
                 code = workers.wait()
         finally:
             workers.kill()
-        if signals and signals[0] != signal.SIGINT:
-            return endings.exit_code(signals[0])
+        if signals and (stopped := endings.orderly_exit_code(signals[0])):
+            return stopped
         if signals or code in (0, MISTAKE):
             return code
         reached = newest(folder)

@@ -93,6 +93,7 @@ class Experiment(command.Experiment):
             "Should end close to 0: above, chains overshoot.",
         ),
     ]
+    baseline = "the flat colours"
     learner: DesNet
     model: DesNet
 
@@ -103,7 +104,6 @@ class Experiment(command.Experiment):
         self.constants = {"colours": colours}
         self.evaluated = self.images[: command.EVALUATED].astype(np.float32)
         self.model = self.make(lambda own: DesNet(settings, colours, shard=own), shard)
-        self._went_back = guard.Notice()
 
     @classmethod
     def threads(cls, settings: Any) -> int:
@@ -130,10 +130,6 @@ class Experiment(command.Experiment):
     def train(self) -> Iterator[Record]:
         """Synthesis and learning in turn."""
         return self.learner.train(self.images[: self.learner.shard.count])
-
-    def note(self, record: Record) -> None:
-        """Say that learning went back."""
-        self._went_back(record)
 
     def progress(self) -> Figure:
         """The first training images, their mean images, and what is synthesized from these."""
@@ -180,7 +176,7 @@ class Experiment(command.Experiment):
             "roll_backs": int(last["roll_backs"]),
         }
         arrays = {"images": images, "starts": starts, "synthesized": synthesized}
-        return Results(shown, arrays, numbers, headline, SECTIONS, "the flat colours")
+        return Results(shown, arrays, numbers, headline, SECTIONS)
 
     def finish(self, run: Run) -> None:
         """Say if the images are mixtures; run chains on for as long as --long_run asks."""
@@ -192,7 +188,7 @@ class Experiment(command.Experiment):
                 " --num_epochs, or --sampler mala, whose chains stay with one."
             )
         guard.say_if_below_baseline(
-            run.metrics, "the flat colours", "try more --num_epochs, or a smaller --learning_rate"
+            run.metrics, self.baseline, "try more --num_epochs, or a smaller --learning_rate"
         )
         num_steps = self.model.settings.long_run
         if not num_steps:

@@ -106,6 +106,7 @@ class Experiment(command.Experiment):
             " have left the prior, and samples would not look like the training images.",
         ),
     ]
+    baseline = "the mean image"
     learner: GenNet
     model: GenNet
 
@@ -127,7 +128,6 @@ class Experiment(command.Experiment):
         )
         num_images = len(self.names)
         self.model = self.make(lambda own: GenNet(settings, num_images, visible, shard=own), shard)
-        self._went_back = guard.Notice()
         self._step_size = float(self.model.step_sizes().mean())  # that was said last
 
     @classmethod
@@ -173,8 +173,7 @@ class Experiment(command.Experiment):
         return self.learner.train(self.images[: self.learner.shard.count])
 
     def note(self, record: Record) -> None:
-        """Say that learning went back, or that chains were sent back."""
-        self._went_back(record)
+        """Say that chains were sent back."""
         if self.model.settings.sampler == "langevin" and record["step_size"] < self._step_size / 2:
             self._step_size = record["step_size"]
             tqdm.write(
@@ -229,7 +228,7 @@ class Experiment(command.Experiment):
         shown |= pictures.moving_pictures(model, arrays["walk"])
         sections = [s for s in SECTIONS if s.get("picture", "loss.png") in {*shown, "loss.png"}]
         arrays |= self.unseen_arrays(restored)
-        return Results(shown, arrays, numbers, headline, sections, "the mean image")
+        return Results(shown, arrays, numbers, headline, sections)
 
     def posterior_chains(self, iterations: int) -> dict[str, Any]:
         """How well chains of the run's own sampler draw from p(Z | Y; W), CHAINS of them an image.
@@ -279,7 +278,7 @@ class Experiment(command.Experiment):
         advice = "try more --num_epochs, or a smaller --g_lr"
         if self.model.settings.sampler != "preconditioned":
             advice += ", or the default --sampler"
-        guard.say_if_below_baseline(run.metrics, "the mean image", advice)
+        guard.say_if_below_baseline(run.metrics, self.baseline, advice)
 
     # What learning did not see
 

@@ -16,12 +16,12 @@ import numpy as np
 from PIL import Image, ImageSequence
 
 from common.files import DamagedError, FileError, open_regular, read_arrays, read_json
+from common.run_folder import FORMAT
 from report_page.pictures import TALLEST
 
 MARKS = ("config.json", "metrics.json", "history.csv", "results.npz")  # any of them marks a run
 INSIDE_A_RUN = {"checkpoints", "log", "progress"}
 
-FORMAT = 2  # of the runs that this page reads, see common/run.py
 # What a section of the page needs: the names of its texts, and of what it reads of the run.
 SECTIONS: dict[str, tuple[set[str], set[str]]] = {
     "plane": (set(), {"picture", "z", "walk"}),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from common.cluster import Cluster, Membership, PeerError, versions
 from common.datasets import Dataset
 from common.endings import Stop, shown
 from common.flags import Settings, SettingsError
+from common.guard import Notice
 from common.model import Model, Record
 from common.ownership import owned
 from common.run import Run, settings_to_resume
@@ -49,7 +49,6 @@ class Results(NamedTuple):
     figures: dict[str, Any]  # of metrics.json
     headline: dict[str, float]  # those that the console shows
     sections: list[dict[str, Any]]  # of the report, in order: what manifest.json says of each
-    baseline: str  # what psnr_baseline is of: what there is without learning, in words
 
 
 class Experiment(ABC):
@@ -60,6 +59,7 @@ class Experiment(ABC):
         settings_class: its settings.
         losses: charts of loss.png.
         diagnostics: charts of diagnostics.png.
+        baseline: what psnr_baseline is of: what there is without learning, in words.
         learner: the model that learns, built.
         model: that which is shown, built: the learner itself, or, of several workers that learn,
             at the first one a model of all their chains, as of the last checkpoint.
@@ -73,6 +73,7 @@ class Experiment(ABC):
     settings_class: ClassVar[type[Settings]]
     losses: ClassVar[list[Chart]]
     diagnostics: ClassVar[list[Chart]]
+    baseline: ClassVar[str]
     learner: Model
     model: Model
     images: np.ndarray
@@ -190,8 +191,10 @@ def _learn(experiment: Experiment, run: Run) -> None:
         **{"baseline": "", "sections": [], "pictures": {}},  # until there are results
     )
     agree(experiment, len(run.history))
+    say_if_it_went_back = Notice()
     with cluster.watch():
         for record in run.follow(experiment.train(), total):
+            say_if_it_went_back(record)
             experiment.note(record)
             if int(record["iteration"]) % settings.log_step == 0:
                 save_progress(experiment, run)
@@ -247,7 +250,7 @@ def leaves(cluster: Cluster, stop: Stop) -> bool:
     Raises:
         PeerError: another one was told to, and this one was not.
     """
-    told = stop.signal not in (None, signal.SIGINT)
+    told = endings.orderly_exit_code(stop.signal) != 0
     if cluster.size == 1 or not cluster.any(told):
         return False
     if not told:
@@ -306,7 +309,7 @@ def save_results(experiment: Experiment, run: Run) -> dict[str, float]:
         }
     )
     run.tell(
-        baseline=results.baseline,
+        baseline=experiment.baseline,
         sections=results.sections,
         pictures={name: picture.about for name, picture in pictures.items()},
     )
@@ -398,9 +401,8 @@ def main(
         if resume:
             cluster.attempt(lambda: Folder(settings.folder, ANEW).check_images(digests))
         built = cluster.attempt(lambda: experiment(settings, data, shard))
-        stopped_by = learn(built, digests, resume)
-        if stopped_by not in (None, signal.SIGINT):
-            sys.exit(endings.exit_code(stopped_by))
+        if code := endings.orderly_exit_code(learn(built, digests, resume)):
+            sys.exit(code)
 
     with Membership() as member:
         endings.end_in_a_sentence(prog, run, "stopped; --resume goes on from the last checkpoint")

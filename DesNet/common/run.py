@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import platform
 import shutil
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -110,11 +109,10 @@ class Run(Folder):
             self._seconds_before = float(seconds)
         except (FileError, KeyError, TypeError, ValueError):
             print("checkpoints/time.json is missing or damaged: the time is counted from now on.")
-        for path in self.folder.rglob(".*.tmp"):  # of a process that was killed
-            path.unlink(missing_ok=True)
         try:
-            with tempfile.TemporaryFile(dir=self.folder):
-                pass  # a folder that cannot be written is found out now, not after minutes
+            for path in self.folder.rglob(".*.tmp"):  # of a process that was killed
+                path.unlink(missing_ok=True)
+            # A folder that cannot be written is found out now, not after minutes.
             self._write_start()
         except (OSError, FileError) as error:
             raise RunError(

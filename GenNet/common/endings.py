@@ -67,6 +67,14 @@ def shown(text: object) -> str:
     return UNSHOWN.sub(escaped, str(text)).encode(encoding, "backslashreplace").decode(encoding)
 
 
+def orderly_exit_code(number: int | None) -> int:
+    """That of a command which a signal, or none, told to stop, and which did so with all written.
+
+    0 after Ctrl-C, whose sender wanted to see that much; schedulers are told that they were obeyed.
+    """
+    return 0 if number in (None, signal.SIGINT) else exit_code(number)
+
+
 # The standard error
 
 _silent = threading.Lock()

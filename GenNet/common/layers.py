@@ -272,7 +272,7 @@ def forward_jacobian(function: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor) -
     small d that is far cheaper than a pass backward for each of the D outputs.
 
     Up to UNROLLED directions v each have operations of their own.  More would take minutes to
-    build: they are computed in turn by one loop, DIRECTIONS at a time, to the same bits.
+    build: they are computed in turn by one loop, DIRECTIONS at a time, the same but for rounding.
     """
     d = x.shape[1]
 
