@@ -22,6 +22,7 @@ import long_run
 import moments
 from common import command, datasets, guard, naturalness, quality, samplers, session
 from common.command import Chart, Results
+from common.console import doing, say
 from common.datasets import Dataset
 from common.model import Record
 from common.run import Run
@@ -141,16 +142,20 @@ class Experiment(command.Experiment):
         """Syntheses, chains step by step, and what learning has equalled."""
         model, images = self.model, self.evaluated
         names = self.names[: len(images)]
-        starts = model.mean_images(len(images))
-        synthesized = model.synthesize(len(images))
-        match = quality.assigned_quality(synthesized, images)
-        matched = moments.compare(model, images, synthesized)
-        natural = naturalness.measure(synthesized, images)
-        shown = {
-            "synthesis.png": png(pictures.synthesis_panel(images, starts, synthesized)),
-            **pictures.chain_pictures(model),
-            "moments.png": png(moments.chart(matched, images, synthesized)),
-        }
+        with doing("Chains from mean images"):
+            starts = model.mean_images(len(images))
+            synthesized = model.synthesize(len(images))
+        with doing("How close they are, and how natural"):
+            match = quality.assigned_quality(synthesized, images)
+            natural = naturalness.measure(synthesized, images)
+        with doing("What learning has equalled"):
+            matched = moments.compare(model, images, synthesized)
+        with doing("Pictures, still and moving"):
+            shown = {
+                "synthesis.png": png(pictures.synthesis_panel(images, starts, synthesized)),
+                **pictures.chain_pictures(model),
+                "moments.png": png(moments.chart(matched, images, synthesized)),
+            }
         headline = {
             "psnr": float(match["psnr"].mean()),
             "psnr_worst": float(match["psnr"].min()),
@@ -183,7 +188,7 @@ class Experiment(command.Experiment):
         count = len(self.evaluated)
         ghosts = round(run.metrics["ghost_tiles"] * count)
         if count <= naturalness.FEW and ghosts > MANY_GHOSTS * count:
-            print(
+            say(
                 f"{ghosts} of {count} synthesized images are mixtures of training images: try more"
                 " --num_epochs, or --sampler mala, whose chains stay with one."
             )
@@ -198,7 +203,7 @@ class Experiment(command.Experiment):
         run.save_figure("long_run.png", long_run.film_strip(films, long_run.stops(num_steps)))
         run.save_json("long_run.json", records)
         for kind, (*_, last) in records.items():
-            print(
+            say(
                 f"After {num_steps} steps from {kind}: PSNR {last['psnr']:.2f} dB and"
                 f" SSIM {last['ssim']:.3f} to the nearest training image,"
                 f" {100 * last['out_of_range']:.2f} % out of range"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.figure import Figure
-from scipy.signal import fftconvolve
 
 from common import figures
 from common.session import tf
@@ -45,6 +44,9 @@ def gabor_energies(images: np.ndarray) -> dict[str, float]:
     In grey levels; over all images and the places where the filter lies inside (over all places
     if the images are smaller than the filter).
     """
+    # Imported here, for it takes as long as half of all else that --help needs.
+    from scipy.signal import fftconvolve
+
     luminance = images @ np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
     energies = {}
     for name, kernel in gabor_filters().items():

@@ -22,6 +22,7 @@ import generator_pictures as pictures
 import heldout
 from common import command, guard, naturalness, quality, samplers
 from common.command import Chart, Results
+from common.console import doing, say
 from common.datasets import Dataset
 from common.endings import shown
 from common.model import Record
@@ -176,7 +177,7 @@ class Experiment(command.Experiment):
         """Say that chains were sent back."""
         if self.model.settings.sampler == "langevin" and record["step_size"] < self._step_size / 2:
             self._step_size = record["step_size"]
-            tqdm.write(
+            say(
                 f"Iteration {int(record['iteration'])}: chains left the prior and were sent back,"
                 f" mean step size now {self._step_size:.2g}"
             )
@@ -190,16 +191,18 @@ class Experiment(command.Experiment):
     def results(self, run: Run) -> Results:
         """Reconstructions, samples and the plane; how well the chains infer; what was unseen."""
         model, images, names = self.model, self.evaluated.images, self.evaluated.names
-        arrays = {
-            "images": images,
-            "reconstructions": model.reconstruct(len(images)),
-            "samples": model.sample(64),
-            "interpolation": model.interpolate(pictures.GRID_SIDE, pictures.GRID_REACH),
-            "z": model.latents(),
-        }
-        psnr, ssim = quality.psnr_and_ssim(arrays["reconstructions"], images)
-        mean = np.broadcast_to(images.mean(0, keepdims=True), images.shape)
-        plane = naturalness.measure(arrays["interpolation"], images)
+        with doing("Reconstructions, samples and the plane"):
+            arrays = {
+                "images": images,
+                "reconstructions": model.reconstruct(len(images)),
+                "samples": model.sample(64),
+                "interpolation": model.interpolate(pictures.GRID_SIDE, pictures.GRID_REACH),
+                "z": model.latents(),
+            }
+        with doing("How close they are, and how natural"):
+            psnr, ssim = quality.psnr_and_ssim(arrays["reconstructions"], images)
+            mean = np.broadcast_to(images.mean(0, keepdims=True), images.shape)
+            plane = naturalness.measure(arrays["interpolation"], images)
         restored = self.restore_unseen()
         errors = {name: heldout.errors(part) for name, part in restored.items()}
         headline = {
@@ -223,9 +226,10 @@ class Experiment(command.Experiment):
         for name, means in errors.items():
             headline |= heldout.mean_errors(UNSEEN[name][0], means)
         arrays["walk"] = pictures.closed_walk(arrays["z"][:WALKED])
-        shown = pictures.still_pictures(arrays)
-        shown |= self.unseen_pictures(restored)
-        shown |= pictures.moving_pictures(model, arrays["walk"])
+        with doing("Pictures, still and moving"):
+            shown = pictures.still_pictures(arrays)
+            shown |= self.unseen_pictures(restored)
+            shown |= pictures.moving_pictures(model, arrays["walk"])
         sections = [s for s in SECTIONS if s.get("picture", "loss.png") in {*shown, "loss.png"}]
         arrays |= self.unseen_arrays(restored)
         return Results(shown, arrays, numbers, headline, sections)
@@ -271,7 +275,7 @@ class Experiment(command.Experiment):
         """Say on the console what the figures are not to be believed without."""
         still = run.metrics["stood_still"]
         if still:
-            print(
+            say(
                 f"Chains stood still for {shown(', '.join(still))}: their R-hat cannot be told; a"
                 " smaller --delta, or --sampler mala, which adapts it, lets them move."
             )
@@ -295,7 +299,8 @@ class Experiment(command.Experiment):
             restored["occlusion"] = heldout.Restored(learned, generated, pca.fitted, mean)
         if held.names:
             visible = None if model.visible is None else held.visible
-            inferred = infer(model, held.images, visible)
+            with doing("Inference of the held-out images"):
+                inferred = infer(model, held.images, visible)
             projected = pca.project(held.images, held.visible)
             restored["holdout"] = heldout.Restored(held, inferred, projected, mean)
         return restored

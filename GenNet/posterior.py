@@ -42,6 +42,7 @@ from tqdm import tqdm
 import diagnostics
 import quadrature
 from common import figures, flags, run_folder, streams
+from common.console import doing, say
 from common.endings import shown
 from common.files import FileError, check_writable, read_arrays
 from common.ownership import owned
@@ -90,7 +91,7 @@ def make_parser() -> flags.Parser:
     add(
         "--samplers",
         nargs="+",
-        choices=list(SAMPLERS),
+        type=flags.choice(list(SAMPLERS)),
         default=list(SAMPLERS),
         metavar="NAME",
         help=f"which to draw with, of {', '.join(SAMPLERS)}",
@@ -357,9 +358,10 @@ def measure(learned: Learned, args: argparse.Namespace) -> None:
             report["images"][name]["samplers"][sampler] = each
         means = summary(reports)
         report["samplers"][sampler] = {k: diagnostics.number(v) for k, v in means.items()}
-    write(folder, names, posteriors, draws, report)
+    with doing("Pictures"):
+        write(folder, names, posteriors, draws, report)
     print_table(report)
-    print(shown(f"Written to {folder.folder}: {' '.join(sorted(folder.written))}"))
+    say(shown(f"Written to {folder.folder}: {' '.join(sorted(folder.written))}"))
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -17,7 +17,8 @@ braces is filled in. Those of mistakes end the command with exit code 2 (138 whe
 another one, see cluster.md) and are all that it prints on the standard error, after its name. `make
 sentences` writes this list.
 """
-SPOKEN = {"print", "write", "_say", "ArgumentTypeError", "exit"}  # calls, besides the mistakes
+# Calls, besides the mistakes.
+SPOKEN = {"print", "say", "error", "_say", "ArgumentTypeError", "exit"}
 
 
 def _text(node: ast.expr) -> str | None:

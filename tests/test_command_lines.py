@@ -178,7 +178,10 @@ def test_damaged_images_are_named_and_the_run_goes_on(name, pictures, tmp_path, 
         (["--device=gpu:7"], "GPU here; choose another, or --device auto"),
         (["--device=tpu"], "auto, cpu, gpu or gpu:N"),
         (["--resume"], "no run to go on with"),
-        (["--no_such_flag"], "unrecognized"),
+        (["--no_such_flag"], "there is no flag --no_such_flag"),
+        (["--batchsize=2"], "there is no flag --batchsize: did you mean --batch_size?"),
+        (["--sampler=lngevin"], "did you mean langevin?"),
+        (["cats"], "no use for cats"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -281,6 +284,30 @@ def test_help_explains_every_flag(name, mains, capsys):
         assert action.option_strings[-1] in text
         if action.default not in (None, "==SUPPRESS=="):
             assert "default: " in action.help or f"(default: {action.default})" in text
+
+
+def test_a_terminal_breaks_lines_between_words(name, tmp_path, mains, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    long = tmp_path / "/".join(["a_long_name"] * 9)
+    with pytest.raises(SystemExit):
+        mains[name].main(["--help"])
+    helped = capsys.readouterr().out
+    assert all(len(line) <= 80 for line in helped.splitlines())
+    assert "Metropolis-Hastings test" in " ".join(helped.split()) and "['" not in helped
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with pytest.raises(SystemExit):
+        mains[name].main([f"--data_path={long}", f"--output_dir={tmp_path}"])
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) > 1 and all(len(line) <= 80 or str(long) in line for line in lines)
+    assert f"no image folder {long}" in " ".join(lines)
+
+
+def test_a_folder_of_images_as_data_path_is_answered_by_the_right_command(
+    name, pictures, tmp_path, mains, capsys, monkeypatch
+):
+    monkeypatch.chdir(pictures / "cats")
+    wrong = flags(name, "../cats", tmp_path / "out")
+    assert f"--data_path {pictures} --category cats" in fails(capsys, mains[name].main, wrong)
 
 
 def test_a_sentence_shows_while_a_thread_has_silenced_stderr(capfd, monkeypatch):

@@ -209,7 +209,7 @@ def test_a_run_of_one_iteration_and_z_of_another_dimension(mains, pictures, tmp_
         (["{tmp}"], "is not the folder of a run"),
         (["{run}", "--output={tmp}/file/report.html"], "cannot write"),
         (["{run}", "--output={tmp}"], "cannot write"),
-        (["--no_such_flag"], "unrecognized"),
+        (["--no_such_flag"], "there is no flag --no_such_flag"),
     ],
 )
 def test_mistakes_get_one_sentence(finished, tmp_path, capsys, arguments, says):

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from common import endings, figures, flags, history, session, shards
 from common.cluster import Cluster, Membership, PeerError, versions
+from common.console import say
 from common.datasets import Dataset
 from common.endings import Stop, shown
 from common.flags import Settings, SettingsError
@@ -179,7 +180,7 @@ def _learn(experiment: Experiment, run: Run) -> None:
     settings, cluster = experiment.model.settings, experiment.cluster
     total = experiment.learner.shard.iterations(settings)
     workers = "" if cluster.size == 1 else f"{cluster.size} workers, each "
-    print(
+    say(
         f"{experiment.name}: {len(experiment.names)} images of {shown(settings.category)} at"
         f" {experiment.images.shape[1]} x {experiment.images.shape[2]},"
         f" {workers}{session.describe(settings.device)}, {experiment.describe()}"
@@ -228,7 +229,7 @@ def save_checkpoint(experiment: Experiment, run: Run) -> None:
 def assist(experiment: Experiment, resume: bool) -> int | None:
     """What any but the first worker does of `learn`: it learns, and writes what only it has."""
     learner, cluster = experiment.learner, experiment.cluster
-    folder, stop = Folder(learner.settings.folder, ANEW), Stop(tqdm.write)
+    folder, stop = Folder(learner.settings.folder, ANEW), Stop(say)
     done = cluster.attempt(lambda: folder.restore(learner) if resume else 0)
     agree(experiment, done)
     with cluster.watch():
@@ -295,8 +296,10 @@ def save_results(experiment: Experiment, run: Run) -> dict[str, float]:
             lambda file: figures.write_gif(file, frames, 400, hold=1500),
             {"unit": "iteration", "frames": list(panels)},
         )
-    for name, picture in pictures.items():
-        run.save(name, picture.write)
+    with tqdm(pictures.items(), "Writing", unit="file", dynamic_ncols=True) as bar:
+        for name, picture in bar:
+            bar.set_postfix_str(name)
+            run.save(name, picture.write)
     loss = np.array(run.column("loss"))
     run.save_arrays("results.npz", **results.arrays, loss=loss)
     evaluated = len(results.arrays["images"])
@@ -333,11 +336,13 @@ def make_parser(
     """The flags of a model, each with its default and unit; see `flags.add_settings`."""
     parser = flags.Parser(prog, description)
     groups = flags.add_settings(parser, settings_class, only_said)
+    when = flags.choice(["always", "auto"])
     groups[flags.RUN].add_argument(
         "--resume",
         nargs="?",
         const="always",
-        choices=["always", "auto"],
+        type=when,
+        **when.options,
         help="go on with the run in OUTPUT_DIR/NAME; auto: if one is there with a checkpoint,"
         " or else begin, for machines that start a command again",
     )
@@ -396,7 +401,7 @@ def main(
             *(folder, settings.image_size, settings.fit, cluster), *(apart, EVALUATED)
         )
         for reason in data.skipped:
-            print(shown(f"Skipped {reason}"))
+            say(shown(f"Skipped {reason}"))
         digests = shards.digests(data, shard, apart)
         if resume:
             cluster.attempt(lambda: Folder(settings.folder, ANEW).check_images(digests))

@@ -12,13 +12,15 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
 import sys
+import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any, ClassVar, NoReturn
+from typing import IO, Any, ClassVar, NoReturn, TextIO
 
 STOP_SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -65,6 +67,27 @@ def shown(text: object) -> str:
 
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     return UNSHOWN.sub(escaped, str(text)).encode(encoding, "backslashreplace").decode(encoding)
+
+
+def whole_words(text: str, stream: TextIO | None) -> str:
+    """The text with lines that break between words, if the stream is a terminal.
+
+    A file or a pipe gets every line as it is, for whoever searches in it.
+    """
+    if stream is None or not stream.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    return "\n".join(_folded(line, width) for line in text.split("\n"))
+
+
+def _folded(line: str, width: int) -> str:
+    indent = line[: len(line) - len(line.lstrip())]
+    # A path or a flag is one word.
+    return "\n".join(
+        textwrap.wrap(
+            line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        )
+    )
 
 
 def orderly_exit_code(number: int | None) -> int:
@@ -217,7 +240,7 @@ def end_in_a_sentence(prog: str, run: Callable[[], object], stopped: str) -> Non
 def _fail(prog: str, sentence: str, code: int = MISTAKE) -> NoReturn:
     sentence = shown(sentence)
     end = "" if sentence.endswith(".") else "."
-    line = f"{prog}: {sentence}{end}\n"
+    line = whole_words(f"{prog}: {sentence}{end}\n", sys.stderr)
     if _terminal == 2:
         sys.stderr.write(line)
     else:  # another thread has silenced it, and goes on

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import platform
+import shlex
 import shutil
 import time
 from collections.abc import Iterable, Iterator
@@ -12,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import PIL
-from tqdm import tqdm
 
 from common import files, flags, history
+from common.console import say
 from common.endings import Stop, shown
 from common.files import FileError
 from common.flags import Settings
@@ -49,7 +51,7 @@ class Run(Folder):
         super().__init__(model.settings.folder, ANEW)
         self.history: list[Record] = []
         self.metrics: dict[str, Any] = {}
-        self.stop = Stop(tqdm.write)
+        self.stop = Stop(say)
         self._model = model
         self._manifest = {"format": FORMAT, **about}
         self._constants = constants
@@ -108,7 +110,7 @@ class Run(Folder):
             seconds = files.read_json(self.folder / "checkpoints" / "time.json")["seconds"]
             self._seconds_before = float(seconds)
         except (FileError, KeyError, TypeError, ValueError):
-            print("checkpoints/time.json is missing or damaged: the time is counted from now on.")
+            say("checkpoints/time.json is missing or damaged: the time is counted from now on.")
         try:
             for path in self.folder.rglob(".*.tmp"):  # of a process that was killed
                 path.unlink(missing_ok=True)
@@ -133,7 +135,7 @@ class Run(Folder):
         while (aside := folder.with_name(f"{folder.name}.{number}")).exists():
             number += 1
         folder.rename(aside)
-        print(shown(f"The run that was in {folder} is now in {aside}"))
+        say(shown(f"The run that was in {folder} is now in {aside}"))
 
     @property
     def seconds(self) -> float:
@@ -218,14 +220,24 @@ class Run(Folder):
     def report(self, figures: dict[str, float], total: int) -> None:
         """Print what the run reached, what it wrote, and how to go on if it was stopped."""
         done = len(self.history)
-        print(f"{done} of {total} iterations in {self.seconds:.0f} s")
+        say(f"{done} of {total} iterations in {self.seconds:.0f} s")
         for name, value in figures.items():
-            print(f"  {name:<24} {value:.4g}")
-        print(shown(f"Written to {self.folder}:"))
-        print("  " + " ".join(name for name in sorted(self.written) if "/" not in name))
-        print("  checkpoints/ log/ progress/")
+            say(f"  {name:<24} {value:.4g}")
+        say(shown(f"Written to {self.folder}:"))
+        say("  " + " ".join(name for name in sorted(self.written) if "/" not in name))
+        say("  checkpoints/ log/ progress/")
+        if shows := self._report_command():
+            say(shown(f"`{shows}` shows it on one page."))
         if done < total:
-            print("Stopped early: the same command with --resume goes on.")
+            say("Stopped early: the same command with --resume goes on.")
+
+    def _report_command(self) -> str:
+        """What shows this run on a page, "" where the model's folder stands alone."""
+        if not os.path.isfile(flags.PROJECT / "report.py"):
+            return ""
+        if self.folder.is_relative_to(flags.PROJECT / "output"):
+            return "make report"
+        return f"python report.py {shlex.quote(str(self.folder))}"
 
 
 def _reason(error: OSError | FileError) -> str:

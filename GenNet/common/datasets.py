@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import math
 import os
+import shlex
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -139,19 +140,30 @@ def image_files(folder: Path) -> list[Path]:
         DatasetError: there is no such folder, or it cannot be read.
     """
     if not os.path.isdir(folder):  # a name that is too long is none, where Path.is_dir raises
+        parent = Path(os.path.abspath(folder.parent))
+        if os.path.isdir(parent) and _images(parent):
+            raise DatasetError(
+                f"no image folder {folder}, but {parent} itself holds images: learn them with"
+                f" --data_path {shlex.quote(str(parent.parent))}"
+                f" --category {shlex.quote(parent.name)}."
+            )
         siblings = _visible_folders(folder.parent)
         there = f"; {folder.parent} holds {', '.join(siblings)}" if siblings else ""
         raise DatasetError(
             f"no image folder {folder}{there}; choose one with --data_path and --category."
         )
     try:
-        return sorted(
-            p
-            for p in folder.iterdir()
-            if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()
-        )
+        return _images(folder)
     except OSError as error:
         raise DatasetError(f"cannot read the folder {folder}: {error.strerror}.") from error
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(
+        p
+        for p in folder.iterdir()
+        if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()
+    )
 
 
 def decode(paths: list[Path], image_size: int, fit: str) -> Dataset:

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from common import figures
+from common.console import say
 from common.endings import shown
 from common.files import FileError, check_writable, write_json, write_whole
 from common.flags import Parser
@@ -68,7 +69,7 @@ def write(args: argparse.Namespace, model: Model, to: Path, make: Callable[[], M
         made = make()
         save_images(to, made)
         told = f"{len(made.images)} image{'s' if len(made.images) > 1 else ''} in {to}"
-    print(shown(told))
+    say(shown(told))
 
 
 def check(args: argparse.Namespace, to: Path) -> None:

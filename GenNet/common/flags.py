@@ -10,9 +10,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import difflib
 import math
 import re
 import reprlib
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -41,13 +43,15 @@ class Kind:
         what: in words, after "is not".
         parse: a text -> a value; ValueError if it is none.
         accepts: whether a value is of this kind.
-        options: for argparse: choices, nargs, metavar, action.
+        options: for argparse: nargs, metavar, action.
+        known: those of its values that have names.
     """
 
     what: str
     parse: Callable[[str], Any]
     accepts: Callable[[Any], bool]
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    known: Sequence[str] = ()
 
     def __call__(self, text: str) -> Any:
         """The value that a flag's text means, for argparse."""
@@ -55,7 +59,13 @@ class Kind:
             value = self.parse(text)
             if self.accepts(value):
                 return value
-        raise argparse.ArgumentTypeError(f"{text!r} is not {self.what}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not {self.what}{meant(text, self.known)}")
+
+
+def meant(text: str, known: Sequence[str]) -> str:
+    """What may have been meant, as the end of a sentence; "" if nothing known is near."""
+    near = difflib.get_close_matches(text, known, 1)
+    return f": did you mean {near[0]}?" if near else ""
 
 
 def _is_number(value: Any) -> bool:
@@ -89,7 +99,8 @@ def number(low: float, high: float) -> Kind:
 def choice(names: Sequence[str]) -> Kind:
     """One of some names."""
     listed = ", ".join(names)
-    return Kind(f"one of {listed}", str, lambda value: value in names, {"choices": list(names)})
+    options = {"metavar": f"{{{','.join(names)}}}"}
+    return Kind(f"one of {listed}", str, lambda value: value in names, options, names)
 
 
 def text(pattern: str, what: str, **options: Any) -> Kind:
@@ -292,9 +303,15 @@ def from_config(settings_class: type[AnySettings], config: Any) -> AnySettings:
 
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows every default but None, for which the help has words."""
+    """Shows every default but None, for which the help has words, and splits no word."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        text = " ".join(text.split())
+        return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
+        if isinstance(action.default, list):
+            return f"{action.help} (default: {' '.join(map(str, action.default))})"
         return action.help if action.default is None else super()._get_help_string(action)
 
 
@@ -304,6 +321,17 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, prog: str, description: str) -> None:
         summary = description.splitlines()[0]
         super().__init__(prog, None, summary, formatter_class=_Formatter, allow_abbrev=False)
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As of argparse, but that a flag which there is not is answered by one that there is."""
+        parsed, unknown = self.parse_known_args(args, namespace)
+        flags = [word.split("=")[0] for word in unknown if word.startswith("-")]
+        known = [flag for action in self._actions for flag in action.option_strings]
+        if flags:
+            self.error(f"there is no flag {flags[0]}{meant(flags[0], known)}")
+        if unknown:
+            self.error(f"there is no use for {' '.join(unknown)}")
+        return parsed
 
     def error(self, message: str) -> NoReturn:
         """Print the sentence and exit with code 2."""
@@ -338,8 +366,6 @@ def add_settings(
         options = {"type": kind, "metavar": flag.upper(), **kind.options}
         for meaningless in ("type", "metavar") if "action" in options else ():
             del options[meaningless]  # a switch takes no value
-        if "choices" in options:
-            options |= {"type": str, "metavar": None}
         groups[group].add_argument(
             f"--{flag}",
             dest=field.name,

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tqdm import tqdm
-
 from common import quality
+from common.console import say
 from common.model import LearningError, Record
 from common.session import tf
 from common.shards import note_as
@@ -125,7 +124,7 @@ class Notice:
         if self._before is None:  # of a run that is gone on with, those before were said
             self._before = 0.0 if record["iteration"] == 1 else record["roll_backs"]
         if record["roll_backs"] > self._before:
-            tqdm.write(
+            say(
                 f"Iteration {int(record['iteration'])} left the sane region: went back to the last"
                 f" good state, learning rate now {record['learning_rate']:.2g}"
             )
@@ -144,6 +143,6 @@ def say_if_below_baseline(metrics: dict[str, Any], baseline: str, advice: str) -
     """
     reached, without = metrics["psnr"], metrics["psnr_baseline"]
     if reached < without < quality.EQUAL:
-        print(
+        say(
             f"The images are worse than {baseline}: {reached:.1f} dB to {without:.1f} dB; {advice}."
         )
