@@ -21,6 +21,9 @@ from conftest import (
     results,
 )
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.metadata import SESSION_START_INFO_TAG
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from common import endings
 from common.command import make_parser
@@ -68,7 +71,15 @@ def test_a_run_writes_all_it_promises(name, pictures, tmp_path):
         assert (folder / picture).stat().st_size < 2_000_000
         Image.open(folder / picture).load()
     assert sorted(p.name for p in (folder / "progress").iterdir()) == ["000002.png", "000004.png"]
-    assert list((folder / "log").glob("events.out.tfevents.*"))
+    events = EventAccumulator(str(folder / "log"))  # as TensorBoard reads them
+    events.Reload()
+    assert [event.step for event in events.Scalars("loss")] == [1, 2, 3, 4]
+    assert len(events.Images("progress")) == len(list((folder / "progress").iterdir()))
+    told = HParamsPluginData.FromString(
+        events.PluginTagToContent("hparams")[SESSION_START_INFO_TAG]
+    )
+    assert told.session_start_info.hparams["category"].string_value == "cats"
+    assert not {"data_path", "output_dir"} & set(told.session_start_info.hparams)
     arrays = results(folder)
     assert all(value.dtype == np.float32 for value in arrays.values())
     if name == "GenNet":

@@ -214,7 +214,7 @@ def save_progress(experiment: Experiment, run: Run) -> None:
     shows_checkpoint = experiment.model is not experiment.learner
     if shows_checkpoint:
         save_checkpoint(experiment, run)
-    run.save_figure(f"progress/{len(run.history):06d}.png", experiment.progress())
+    run.save_figure(history.panel(len(run.history)), experiment.progress())
     if not shows_checkpoint:
         save_checkpoint(experiment, run)
 

@@ -245,6 +245,17 @@ class Settings:
         """The settings by their flags, as config.json holds them."""
         return {flag_of(field): getattr(self, field.name) for field in dataclasses.fields(self)}
 
+    def told(self) -> dict[str, Any]:
+        """The settings by their flags for a log: as numbers and texts, without where things lie."""
+        told = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value is not None and field.metadata["kind"] is not path:
+                told[flag_of(field)] = (
+                    value if isinstance(value, bool | int | float) else str(value)
+                )
+        return told
+
     def epochs_of(self, num_images: int, most: int, seconds: float) -> int:
         """The epochs that were asked for, or else `most`, or as many as fit into BUDGET.
 

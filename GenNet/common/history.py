@@ -10,8 +10,9 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
+from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 from tqdm import tqdm
 
 from common.cluster import Cluster
@@ -55,6 +56,11 @@ def write(file: IO[bytes], records: list[Record]) -> None:
     text.detach()
 
 
+def panel(iteration: int) -> str:
+    """Where the panel of training's progress after an iteration lies in a run's folder."""
+    return f"progress/{iteration:06d}.png"
+
+
 def follow(
     folder: Path,
     done: int,
@@ -62,6 +68,7 @@ def follow(
     total: int,
     stop: Stop,
     cluster: Cluster,
+    flags: dict[str, Any],
 ) -> Iterator[Record]:
     """Show, note and pass on the iterations of `records`, until there is a signal to stop.
 
@@ -72,17 +79,19 @@ def follow(
         total: iterations in the whole run.
         stop: notes the signal.
         cluster: the workers that learn.
+        flags: of the run, by name, for the events.
 
     Raises:
         FileError: history.csv or the events cannot be written.
     """
     bar = tqdm(total=total, initial=done, unit="it", dynamic_ncols=True, smoothing=0.1)
-    with _Log(folder, done) as log, bar:
+    with _Log(folder, done, flags) as log, bar:
         for record in until_stopped(records, stop, cluster):
             log.add(record)
             bar.set_postfix_str(f"loss {record['loss']:.4g}", refresh=False)
             bar.update()
             yield record
+            log.add_panel(folder / panel(int(record["iteration"])), int(record["iteration"]))
 
 
 def until_stopped(records: Iterable[Record], stop: Stop, cluster: Cluster) -> Iterator[Record]:
@@ -97,7 +106,7 @@ def until_stopped(records: Iterable[Record], stop: Stop, cluster: Cluster) -> It
 class _Log:
     """history.csv and the TensorBoard events."""
 
-    def __init__(self, folder: Path, done: int) -> None:
+    def __init__(self, folder: Path, done: int, flags: dict[str, Any]) -> None:
         self._path, self._folder = folder / "history.csv", folder / "log"
         self._empty = not done
         now = time.time()
@@ -111,6 +120,9 @@ class _Log:
             if done:  # TensorBoard drops what an earlier sitting recorded past this point
                 start = tf.SessionLog(status=tf.SessionLog.START)
                 self._write(tf.Event(wall_time=now, step=done + 1, session_log=start))
+            # TensorBoard's messages and TensorFlow's are the same but for their names.
+            told = hparams_pb(flags, start_time_secs=now).SerializeToString()
+            self._write(tf.Event(wall_time=now, summary=tf.Summary.FromString(told)))
 
     def __enter__(self) -> _Log:
         return self
@@ -141,6 +153,15 @@ class _Log:
     def _write(self, event: tf.Event) -> None:
         self._events.write(event.SerializeToString())
         self._events.flush()
+
+    def add_panel(self, path: Path, iteration: int) -> None:
+        """Write the panel of an iteration to the events, if there is one."""
+        if not path.exists():
+            return
+        with self._writing():
+            image = tf.Summary.Image(encoded_image_string=path.read_bytes())
+            summary = tf.Summary(value=[tf.Summary.Value(tag="progress", image=image)])
+            self._write(tf.Event(wall_time=time.time(), step=iteration, summary=summary))
 
     def add(self, record: Record) -> None:
         """Write an iteration to both."""

@@ -189,7 +189,8 @@ class Run(Folder):
         self.save("history.csv", lambda file: history.write(file, self.history))
         done = len(self.history)
         cluster = self._model.cluster
-        for record in history.follow(self.folder, done, records, total, self.stop, cluster):
+        told = self._model.settings.told()
+        for record in history.follow(self.folder, done, records, total, self.stop, cluster, told):
             self.history.append(record)
             yield record
 
