@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run cluster report test bench bench-gpu attack sentences format common clean
+.PHONY: run cluster report docs test bench bench-gpu attack sentences format common clean
 
 run: $(VENV)/run-ready
 	$(BIN)/python GenNet/main.py
@@ -24,8 +24,14 @@ test: $(VENV)/test-ready
 	$(BIN)/ruff format --check .
 	cd GenNet && ../$(BIN)/mypy --config-file ../pyproject.toml *.py common/*.py ../data/*.py
 	cd DesNet && ../$(BIN)/mypy --config-file ../pyproject.toml *.py
-	$(BIN)/mypy report.py cluster.py benchmarks/bench.py benchmarks/gpu.py attacks/attack.py
+	$(BIN)/mypy report.py cluster.py benchmarks/bench.py benchmarks/gpu.py attacks/attack.py docs/make.py
 	$(BIN)/python -m pytest
+
+# Every picture and figure of the README and docs/, from the code that is committed: half an hour,
+# and an hour and a half more for those of photographs, if PHOTOGRAPHS is their folder.
+docs: $(VENV)/test-ready
+	$(BIN)/python docs/make.py
+	$(if $(PHOTOGRAPHS),$(BIN)/python docs/make.py --photographs $(PHOTOGRAPHS))
 
 # Beside PyTorch, on this machine: about 35 minutes.  BENCH holds flags of benchmarks/bench.py.
 bench: $(VENV)/bench-ready

@@ -1,0 +1,286 @@
+"""Make every picture and every figure that the README and the pages of docs/ show.
+
+Example: python docs/make.py --photographs ~/photos
+
+It runs what is listed in RUNS, of the code that is committed, under output/docs/; figures go to
+docs/figures.json, pictures of the drawn images to docs/, and the texts are written from
+docs/templates/.  A run that is there already, of the same code, is not made again.  Pictures and
+figures of photographs are kept apart: without --photographs theirs stay as they are, and no picture
+is made of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from nbclient import NotebookClient
+from PIL import Image, PngImagePlugin
+from playwright.sync_api import sync_playwright
+
+DOCS = Path(__file__).resolve().parent
+ROOT = DOCS.parent
+FIGURES = DOCS / "figures.json"
+TEMPLATES = DOCS / "templates"
+NOTEBOOK = DOCS / "walk.ipynb"
+CODE = ("GenNet", "DesNet", "data", "requirements.txt")  # what the numbers of a run depend on
+RUN_ID = "Run"  # the text in a picture that names its run
+
+CHAINS = "DesNet/main.py --long_run 10000"
+CONVERGENT = "DesNet/main.py --learning convergent --long_run 10000"
+HELD_OUT = "--holdout 1.jpg 4.jpg A1.jpg A4.jpg"
+RUNS: dict[str, dict[str, str]] = {  # of which images -> name -> command
+    "drawn": {
+        "gennet": "GenNet/main.py",
+        "desnet": CHAINS,
+        "convergent": CONVERGENT,
+        "occlusion": "GenNet/main.py --occlude 70%",
+    },
+    "photographs": {
+        "gennet": "GenNet/main.py",
+        "gennet_1": "GenNet/main.py --seed 1",
+        **{f"egret_{seed}": f"DesNet/main.py --seed {seed}" for seed in range(5)},
+        **{
+            f"lion_tiger_{seed}": f"DesNet/main.py --category lion_tiger --seed {seed}"
+            for seed in range(3)
+        },
+        "chains": CHAINS,
+        "convergent": CONVERGENT,
+        "mala": "DesNet/main.py --sampler mala",
+        "hmc": "DesNet/main.py --sampler hmc",
+        "occlusion_50": "GenNet/main.py --occlude 50%",
+        "occlusion_70": "GenNet/main.py --occlude 70%",
+        "occlusion_90": "GenNet/main.py --occlude 90%",
+        "occlusion_square": "GenNet/main.py --occlude 20px",
+        "holdout": f"GenNet/main.py {HELD_OUT}",
+    },
+}
+MEASURED = {"gennet"}  # runs whose posterior is measured as well
+PICTURES = {  # in docs/ -> the run of drawn images, and its picture
+    "gennet_reconstruction.png": ("gennet", "reconstruction.png"),
+    "gennet_interpolation.png": ("gennet", "interpolation.png"),
+    "gennet_posterior.png": ("gennet", "posterior.png"),
+    "gennet_occlusion.png": ("occlusion", "occlusion.png"),
+    "desnet_synthesis.png": ("desnet", "synthesis.png"),
+    "desnet_langevin.png": ("desnet", "langevin.png"),
+    "desnet_long_run_short.png": ("desnet", "long_run.png"),
+    "desnet_long_run_convergent.png": ("convergent", "long_run.png"),
+}
+REPORTED = ("gennet", "desnet")  # runs on the page of which report.png is a picture
+PAGES = {  # of a template -> where it is written
+    "README.md": ROOT / "README.md",
+    **{name: DOCS / name for name in ("posterior.md", "chains.md", "unseen.md", "speed.md")},
+}
+
+
+def run_python(arguments: list[str]) -> None:
+    """Run a script of the project; its words go to the terminal.
+
+    Raises:
+        SystemExit: it failed.
+    """
+    print(f"python {' '.join(arguments)}", flush=True)
+    done = subprocess.run([sys.executable, *arguments], cwd=ROOT)
+    if done.returncode:
+        sys.exit(done.returncode)
+
+
+def git(*arguments: str) -> str:
+    """What git says."""
+    command = ["git", "-C", str(ROOT), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def committed() -> str:
+    """The last commit that changed the code.
+
+    Raises:
+        SystemExit: what lies in the folders is not what is committed.
+    """
+    if git("status", "--porcelain", "--", *CODE):
+        sys.exit(f"docs/make.py: {', '.join(CODE)} hold changes: commit them first.")
+    return git("log", "-1", "--format=%h", "--", *CODE)
+
+
+def learn(command: str, folder: Path, photographs: Path | None) -> None:
+    """Make a run in `folder`, unless it is there."""
+    if (folder / "done").exists():
+        return
+    where = [f"--output_dir={folder.parent}", f"--name={folder.name}", "--resume=auto"]
+    if photographs:
+        where.append(f"--data_path={photographs}")
+    run_python([*command.split(), *where])
+    if folder.name in MEASURED:
+        run_python(["GenNet/posterior.py", *where[:1], f"--category={folder.name}"])
+    (folder / "done").touch()
+
+
+def figures_of(folder: Path, command: str) -> dict[str, Any]:
+    """What the texts may say of a run: its figures that are numbers, and those of its parts."""
+    metrics = json.loads((folder / "metrics.json").read_text())
+    told: dict[str, Any]
+    told = {k: v for k, v in metrics.items() if isinstance(v, int | float)}
+    for part in ("occlusion", "holdout"):
+        if part in metrics:
+            told[part] = {way: v for way, v in metrics[part].items() if way != "by_image"}
+    for part in ("posterior", "long_run"):
+        path = folder / f"{part}.json"
+        if path.exists():
+            told[part] = json.loads(path.read_text())
+            if part == "posterior":
+                del told[part]["images"]
+    arrays = hashlib.sha256((folder / "results.npz").read_bytes()).hexdigest()
+    return {"id": arrays[:12], "command": f"python {command}", **told}
+
+
+def make_half(half: str, photographs: Path | None) -> dict[str, Any]:
+    """Make the runs of the drawn images or of the photographs; their figures."""
+    commit = committed()
+    output = ROOT / "output" / "docs" / commit / half
+    runs = {}
+    for name, command in RUNS[half].items():
+        learn(command, output / name, photographs)
+        runs[name] = figures_of(output / name, command)
+    versions = json.loads((output / "gennet" / "metrics.json").read_text())["versions"]
+    machine = {"cores": os.cpu_count(), "processor": platform.machine(), **versions}
+    return {"commit": commit, "folder": str(output.relative_to(ROOT)), **machine, "runs": runs}
+
+
+def make_pictures(drawn: dict[str, Any]) -> dict[str, str]:
+    """Copy the pictures of the drawn images, each with the id of its run in it.
+
+    Returns:
+        Name in docs/ -> id of the run.
+    """
+    told = {}
+    output = ROOT / drawn["folder"]
+    for name, (run, source) in PICTURES.items():
+        told[name] = drawn["runs"][run]["id"]
+        with Image.open(output / run / source) as picture:
+            save(picture, DOCS / name, told[name])
+    page = output / "report.html"
+    run_python(["report.py", *(str(output / run) for run in REPORTED), f"--output={page}"])
+    told["report.png"] = " ".join(drawn["runs"][run]["id"] for run in REPORTED)
+    screenshot(page, DOCS / "report.png", told["report.png"])
+    return told
+
+
+def save(picture: Image.Image, path: Path, run: str) -> None:
+    """Write a PNG that names its run; of 256 colours, which no eye tells from all at this size."""
+    text = PngImagePlugin.PngInfo()
+    text.add_text(RUN_ID, run)
+    picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(
+        path, pnginfo=text, optimize=True
+    )
+
+
+def walk(run: Path) -> nbformat.NotebookNode:
+    """The notebook, run on the run in a folder, with what its cells show."""
+    notebook = nbformat.read(NOTEBOOK, 4)
+    with tempfile.TemporaryDirectory() as folder:
+        # It is in docs/, and the run where a default run of GenNet lies.
+        place = Path(folder, "docs")
+        model = Path(folder, "output", "GenNet")
+        for made in (place, model):
+            made.mkdir(parents=True)
+        Path(folder, "GenNet").symlink_to(ROOT / "GenNet")
+        (model / "lion_tiger").symlink_to(run)
+        NotebookClient(notebook, resources={"metadata": {"path": str(place)}}).execute()
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)  # when it ran
+    return notebook
+
+
+def browser_here() -> str:
+    """Where Chromium is.
+
+    Raises:
+        SystemExit: there is none.
+    """
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if not found:
+        sys.exit("docs/make.py: report.png needs Chromium: install it (apt-get install chromium).")
+    return found
+
+
+def screenshot(page: Path, path: Path, run: str) -> None:
+    """A picture of the head of the report, as a browser shows it."""
+    with sync_playwright() as playwright:
+        # Root has no sandbox to run Chromium in.
+        browser = playwright.chromium.launch(
+            executable_path=browser_here(), chromium_sandbox=os.geteuid() != 0
+        )
+        view = browser.new_page(viewport={"width": 1200, "height": 900}, color_scheme="light")
+        view.goto(page.as_uri())
+        view.locator(".thumb").first.wait_for()
+        view.screenshot(path=path)
+        browser.close()
+    with Image.open(path) as picture:
+        picture.load()
+    save(picture, path, run)
+
+
+def rendered(figures: dict[str, Any]) -> dict[str, str]:
+    """Every page, by the name of its template, with these figures in it."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    known = {
+        **{half: figures[half]["runs"] for half in RUNS},
+        "commits": {half: figures[half]["commit"] for half in RUNS},
+        "benchmark": json.loads((ROOT / "benchmarks" / "results.json").read_text()),
+        "over": over,
+        "zip": zip,
+    }
+    return {name: environment.get_template(f"{name}.jinja").render(known) for name in PAGES}
+
+
+def over(runs: dict[str, Any], names: str, figure: str) -> list[float]:
+    """A figure of several runs, those whose name begins so, in ascending order."""
+    return sorted(run[figure] for name, run in runs.items() if name.startswith(names))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser("docs/make.py", description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--photographs",
+        type=Path,
+        metavar="FOLDER",
+        help="that holds lion_tiger and egret: make their figures, not those of drawn images",
+    )
+    parser.add_argument(
+        "--texts", action="store_true", help="write the texts alone, from docs/figures.json"
+    )
+    args = parser.parse_args(arguments)
+    figures = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
+    if args.photographs and not args.texts:
+        figures["photographs"] = make_half("photographs", args.photographs.resolve())
+    elif not args.texts:
+        browser_here()  # before minutes of learning
+        figures["drawn"] = make_half("drawn", None)
+        figures["pictures"] = make_pictures(figures["drawn"])
+        nbformat.write(walk(ROOT / figures["drawn"]["folder"] / "gennet"), NOTEBOOK)
+    FIGURES.write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n")
+    if figures.keys() >= RUNS.keys():
+        for name, text in rendered(figures).items():
+            PAGES[name].write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
