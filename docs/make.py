@@ -50,18 +50,15 @@ RUNS: dict[str, dict[str, str]] = {  # of which images -> name -> command
     "photographs": {
         "gennet": "GenNet/main.py",
         "gennet_1": "GenNet/main.py --seed 1",
-        **{f"egret_{seed}": f"DesNet/main.py --seed {seed}" for seed in range(5)},
+        "egret_0": CHAINS,
+        **{f"egret_{seed}": f"DesNet/main.py --seed {seed}" for seed in range(1, 5)},
         **{
             f"lion_tiger_{seed}": f"DesNet/main.py --category lion_tiger --seed {seed}"
             for seed in range(3)
         },
-        "chains": CHAINS,
         "convergent": CONVERGENT,
         "mala": "DesNet/main.py --sampler mala",
-        "hmc": "DesNet/main.py --sampler hmc",
-        "occlusion_50": "GenNet/main.py --occlude 50%",
-        "occlusion_70": "GenNet/main.py --occlude 70%",
-        "occlusion_90": "GenNet/main.py --occlude 90%",
+        "occlusion": "GenNet/main.py --occlude 70%",
         "occlusion_square": "GenNet/main.py --occlude 20px",
         "holdout": f"GenNet/main.py {HELD_OUT}",
     },
