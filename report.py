@@ -23,7 +23,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: E402
 from common.endings import MistakeError, shown  # noqa: E402
 from common.files import check_writable, write_whole  # noqa: E402
 from common.flags import Parser  # noqa: E402
-from report_page import comparison, run_files, sections  # noqa: E402
+from report_page import again, comparison, run_files, sections, story, tables  # noqa: E402
 
 PAGE = ROOT / "report_page"
 SCRIPTS = ("plane.js", "film.js", "chart.js")
@@ -64,13 +64,18 @@ def render(runs: list[run_files.Run]) -> str:
     script = "\n".join((PAGE / name).read_text(encoding="utf-8") for name in SCRIPTS)
     # Only this very script runs, whatever else might find its way into the page.
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    made = [sections.show(run) for run in runs]  # before the page says what it lacks
     return environment.get_template("page.html.jinja").render(
-        made=[sections.show(run) for run in runs],  # before the page says what it lacks
+        made=made,
+        cards=story.cards(runs, made),
         runs=runs,
         rows=comparison.rows(runs),
-        headings=list(comparison.FIGURES.values()),
-        number=comparison.number,
+        headings=list(comparison.headings(runs).values()),
+        remarks=comparison.remarks(runs),
+        number=tables.number,
         sections=sections,
+        curve=story.curve,
+        shown_flag=again.shown_flag,
         style=(PAGE / "page.css").read_text(encoding="utf-8"),
         script=script,
         digest=digest,

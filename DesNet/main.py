@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 import descriptor_pictures as pictures
+import descriptor_report
 import long_run
 import moments
 from common import command, datasets, guard, naturalness, quality, samplers, session
@@ -32,32 +33,6 @@ from DesNet import DesNet, Settings, threads_of_operation
 
 MANY_GHOSTS = 0.2  # share of synthesized images that are mixtures, from which on it is said
 
-SECTIONS: list[dict[str, Any]] = [  # of the report, see report_page/sections.py
-    {
-        "kind": "sprite",
-        "title": "",
-        "picture": "chain.webp",
-        "label": "Steps of the chains",
-        "alt": "Chains after the chosen number of steps",
-        "zoom": 2,
-        "caption": "Move along the chains. Every chain starts from one flat colour, the mean of a"
-        " training image, and takes small steps up the learned score. Look for the body to appear"
-        " in the first steps and details in the last.",
-    },
-    {
-        "kind": "tiles",
-        "title": "Synthesis",
-        "arrays": {
-            "images": "Training image",
-            "starts": "Start of its chain: one flat colour",
-            "synthesized": "Synthesized from the mean colour",
-        },
-        "caption": "From the top: the training image, the flat colour that the chain starts from,"
-        " and where it arrives. Look for clean shapes, and for as much variety as above."
-        " PSNR · SSIM to the closest training image.",
-    },
-]
-
 
 class Experiment(command.Experiment):
     """DesNet on a category of images."""
@@ -69,6 +44,7 @@ class Experiment(command.Experiment):
             *("loss", "Loss", "mean f(synthesized) − mean f(observed) = −d(t)", False),
             "Minus the energy difference. It may swing, and calms down as the learning rate falls;"
             " growing ever faster to one side, it would be divergence.",
+            item=2,
         )
     ]
     diagnostics = [
@@ -95,6 +71,7 @@ class Experiment(command.Experiment):
         ),
     ]
     baseline = "the flat colours"
+    story = descriptor_report.STORY
     learner: DesNet
     model: DesNet
 
@@ -180,8 +157,9 @@ class Experiment(command.Experiment):
             "out_of_range": headline["out_of_range"],
             "roll_backs": int(last["roll_backs"]),
         }
+        sections = descriptor_report.sections(model.settings.long_run)
         arrays = {"images": images, "starts": starts, "synthesized": synthesized}
-        return Results(shown, arrays, numbers, headline, SECTIONS)
+        return Results(shown, arrays, numbers, headline, sections)
 
     def finish(self, run: Run) -> None:
         """Say if the images are mixtures; run chains on for as long as --long_run asks."""

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 import diagnostics
 import generator_pictures as pictures
+import generator_report
 import heldout
 from common import command, guard, naturalness, quality, samplers
 from common.command import Chart, Results
@@ -41,41 +42,6 @@ UNSEEN = {  # what learning does not see -> its name on the console, the title o
     "occlusion": ("hidden", "Training images whose hidden pixels are restored"),
     "holdout": ("holdout", "Held-out images, reconstructed by inference alone"),
 }
-SECTIONS: list[dict[str, Any]] = [  # of the report, see report_page/sections.py
-    {"kind": "plane", "picture": "plane.webp", "walk": "walk", "z": "z"},
-    {
-        "kind": "tiles",
-        "title": "Reconstructions",
-        "arrays": {"images": "Training image", "reconstructions": "Reconstruction"},
-        "caption": "Above the training image, below what the generator draws at its inferred z."
-        " Look for eyes, manes and stripes in the same place. PSNR · SSIM of each.",
-    },
-    {
-        "kind": "sheet",
-        "title": "Samples",
-        "array": "samples",
-        "alt": "64 images drawn at random points of the plane",
-        "caption": "f(z) at random z ~ N(0, I): new images. Good ones could be training images,"
-        " and few are a blend of two.",
-    },
-    {
-        "kind": "sheet",
-        "title": "Interpolation",
-        "array": "interpolation",
-        "alt": "8 by 8 images over the plane of z from -2 to 2",
-        "caption": "f(z) on an even grid over (−2, 2)²: z₁ grows to the right, z₂ upward."
-        " Neighbours should differ by little.",
-    },
-    {
-        "kind": "gif",
-        "title": "A walk through the training images",
-        "picture": "interpolation.gif",
-        "label": "Walk through the plane",
-        "alt": "Generated image along a closed walk past all training images",
-        "zoom": 4,
-        "caption": "interpolation.gif: a closed walk in even steps past every inferred z.",
-    },
-]
 
 
 class Experiment(command.Experiment):
@@ -87,6 +53,7 @@ class Experiment(command.Experiment):
         Chart(
             *("loss", "Reconstruction error", "‖Y − f(Z)‖² / 2σ²", True),
             "Should fall and level off: what is left is what the generator cannot draw.",
+            item=4,
         )
     ]
     diagnostics = [
@@ -108,6 +75,7 @@ class Experiment(command.Experiment):
         ),
     ]
     baseline = "the mean image"
+    story = generator_report.STORY
     learner: GenNet
     model: GenNet
 
@@ -230,7 +198,7 @@ class Experiment(command.Experiment):
             shown = pictures.still_pictures(arrays)
             shown |= self.unseen_pictures(restored)
             shown |= pictures.moving_pictures(model, arrays["walk"])
-        sections = [s for s in SECTIONS if s.get("picture", "loss.png") in {*shown, "loss.png"}]
+        sections = generator_report.sections({*shown}, {*restored})
         arrays |= self.unseen_arrays(restored)
         return Results(shown, arrays, numbers, headline, sections)
 

@@ -5,11 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from report_page.again import flag_words
 from report_page.run_files import Run
-from report_page.sections import duration, shown_flag
+from report_page.sections import duration
+from report_page.tables import number
 
 # What does not change what a run computes, or is the seed.
-ASIDE = {"seed", "output_dir", "data_path", "log_step", "device"}
+ASIDE = {"seed", "output_dir", "data_path", "name", "log_step", "device"}
 
 FIGURES = {  # as in metrics.json -> heading
     "psnr": "PSNR, dB",
@@ -36,29 +38,68 @@ def rows(runs: list[Run]) -> list[Row]:
     groups: dict[object, list[int]] = {}
     for i, run in enumerate(runs):
         # Without flags there is nothing to tell what a run would belong to.
-        key = (run.model, run.category, _flags(run)) if run.config else i
-        groups.setdefault(key, []).append(i)
+        known = run.config and run.manifest
+        groups.setdefault(_group(runs, run) if known else i, []).append(i)
     table = []
     for members in groups.values():
         table += [_row(runs, i) for i in members]
         by_seed = {str(runs[i].config.get("seed")): runs[i] for i in reversed(members)}
         if len(by_seed) > 1:
-            table.append(_mean_row(list(by_seed.values()), table[-1].flags))
+            table.append(_mean_row(runs, list(by_seed.values()), table[-1].flags))
     return table
 
 
-def _flags(run: Run) -> frozenset[tuple[str, str]]:
-    return frozenset((flag, str(value)) for flag, value in run.config.items() if flag not in ASIDE)
+def _group(runs: list[Run], run: Run) -> tuple[object, ...]:
+    """What runs have in common that differ by their seeds alone."""
+    flags = [(flag, str(run.config.get(flag))) for flag in sorted(_said(runs, run))]
+    epochs = [sitting["num_epochs"] for sitting in run.manifest["sittings"]]
+    return run.model, run.category, tuple(flags), tuple(epochs)
+
+
+def _said(runs: list[Run], run: Run) -> set[str]:
+    """The flags by which the runs of a model are told apart: those that one of them has to say."""
+    peers = [peer for peer in runs if peer.model == run.model]
+    return {flag for peer in peers for flag in peer.manifest.get("flags", [])} - ASIDE
+
+
+def _differs(runs: list[Run], run: Run, flag: str) -> bool:
+    """Whether the runs of its model have different values of a flag."""
+    return len({str(peer.config.get(flag)) for peer in runs if peer.model == run.model}) > 1
+
+
+def headings(runs: list[Run]) -> dict[str, str]:
+    """The figures that at least one of the runs has, and their headings."""
+    return {
+        name: heading
+        for name, heading in FIGURES.items()
+        if any(run.figure(name) is not None for run in runs)
+    }
+
+
+def remarks(runs: list[Run]) -> list[str]:
+    """What to know of the table."""
+    said = []
+    if any("assigned_to" in run.metrics for run in runs):
+        said.append(
+            "Synthesized images are compared with the training images that they are closest to,"
+            " one to one."
+        )
+    if "diversity" in headings(runs):
+        said.append(
+            "Diversity: how much they differ among themselves, as a share of how much the training"
+            " images do; 1 is ideal, near 0 all look the same."
+        )
+    return [*said, "Spread: standard deviation over seeds."]
 
 
 def _row(runs: list[Run], i: int) -> Row:
     run = runs[i]
-    values = [run.figure(name) for name in FIGURES]
-    peers = [peer for peer in runs if peer.model == run.model]
+    values = [run.figure(name) for name in headings(runs)]
     apart = [
-        f"--{flag} {shown_flag(flag, value)}"
+        word
         for flag, value in run.config.items()
-        if flag not in ASIDE and len({str(peer.config.get(flag)) for peer in peers}) > 1
+        if flag in _said([run], run) and _differs(runs, run, flag)
+        for word in flag_words(flag, value)
     ]
     return Row(
         run.name,
@@ -71,21 +112,16 @@ def _row(runs: list[Run], i: int) -> Row:
     )
 
 
-def _mean_row(runs: list[Run], flags: str) -> Row:
+def _mean_row(every: list[Run], runs: list[Run], flags: str) -> Row:
     return Row(
         f"Mean ± spread of {len(runs)} seeds",
         "",
         ", ".join(str(run.config.get("seed")) for run in runs),
-        [mean_and_spread(run.figure(name) for run in runs) for name in FIGURES],
+        [mean_and_spread(run.figure(name) for run in runs) for name in headings(every)],
         "",
         "",
         flags,
     )
-
-
-def number(value: float | None) -> str:
-    """Four significant digits, a dash for none."""
-    return "–" if value is None else f"{value:.4g}"
 
 
 def mean_and_spread(values: Iterable[float | None]) -> str:

@@ -10,6 +10,7 @@ from PIL import Image
 
 LARGEST = 128  # pixels: larger images are reduced to this
 QUALITY = 90  # of WebP: no difference is seen at the sizes of the page
+WIDEST = 1500  # pixels: wider panels and charts are reduced to this
 TALLEST = 16_000  # pixels: what WebP can hold, rounded down
 
 
@@ -27,6 +28,7 @@ class Film(NamedTuple):
     picture: Picture
     labels: list[str]
     milliseconds: int  # that a frame is shown
+    still: Picture  # the last frame, for a page without scripts
 
 
 def embed(picture: Image.Image, lossless: bool = False) -> Picture:
@@ -34,6 +36,15 @@ def embed(picture: Image.Image, lossless: bool = False) -> Picture:
     content = io.BytesIO()
     picture.save(content, "WEBP", quality=QUALITY, lossless=lossless)
     return carry(content.getvalue(), picture.size)
+
+
+def whole(picture: Image.Image) -> Picture:
+    """A panel or a chart, at most WIDEST wide: exact, unless that takes more than it is worth."""
+    if picture.width > WIDEST:
+        height = max(1, round(picture.height * WIDEST / picture.width))
+        picture = picture.resize((WIDEST, height), Image.Resampling.LANCZOS)
+    exact, close = embed(picture, lossless=True), embed(picture)
+    return exact if len(exact.uri) <= len(close.uri) else close
 
 
 def carry(webp: bytes, size: tuple[int, int]) -> Picture:
@@ -65,7 +76,7 @@ def film(frames: Sequence[Image.Image], labels: Sequence[str], milliseconds: int
     sheet = Image.new("RGB", (width, height * len(shown)), "white")
     for place, i in enumerate(shown):
         sheet.paste(frames[i], (0, place * height))
-    return Film(embed(sheet), [labels[i] for i in shown], milliseconds)
+    return Film(embed(sheet), [labels[i] for i in shown], milliseconds, embed(frames[-1]))
 
 
 def density(values: np.ndarray) -> Picture:

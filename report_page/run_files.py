@@ -2,13 +2,12 @@
 
 import csv
 import io
-import math
 import os
 import re
-import reprlib
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,29 +15,19 @@ import numpy as np
 from PIL import Image, ImageSequence
 
 from common.files import DamagedError, FileError, open_regular, read_arrays, read_json
-from common.run_folder import FORMAT
+from report_page import manifest
+from report_page.manifest import FORMATS, FRAMES, KINDS, finite, is_whole
 from report_page.pictures import TALLEST
 
 MARKS = ("config.json", "metrics.json", "history.csv", "results.npz")  # any of them marks a run
 INSIDE_A_RUN = {"checkpoints", "log", "progress"}
 
-# What a section of the page needs: the names of its texts, and of what it reads of the run.
-SECTIONS: dict[str, tuple[set[str], set[str]]] = {
-    "plane": (set(), {"picture", "z", "walk"}),
-    "tiles": ({"title", "caption"}, set()),
-    "sheet": ({"title", "alt", "caption"}, {"array"}),
-    "gif": ({"title", "label", "alt", "caption"}, {"picture"}),
-    "sprite": ({"title", "label", "alt", "caption"}, {"picture"}),
-}
-
 # Of any file, at most: runs write less, and more would be no page.
 HISTORY_BYTES = 2**30
 PICTURE_BYTES = 2**26
 PIXELS = 2**28  # of all frames of a picture
-FRAMES = 1000  # of a picture
 PLACES = 10_000  # of a walk
 PANELS = 24  # of training's progress
-FORMATS = {".png": "PNG", ".gif": "GIF", ".webp": "WEBP"}  # as Pillow calls what a name promises
 
 
 @dataclass
@@ -54,6 +43,7 @@ class Run:
         history: column -> a value for each iteration, None where it is not finite.
         arrays: those of results.npz, and "posterior" [N, m, m] if the run wrote posterior.npz.
         pictures: file name -> its frames, reduced by the scale that the manifest tells.
+        tables: file name -> the dictionary in a JSON file that a section shows.
         panels: iteration -> panel of training's progress, reduced likewise.
         missing: a sentence for each file that is missing or damaged.
     """
@@ -66,6 +56,7 @@ class Run:
     history: dict[str, list[float | None]] = field(default_factory=dict)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     pictures: dict[str, list[Image.Image]] = field(default_factory=dict)
+    tables: dict[str, dict[str, Any]] = field(default_factory=dict)
     panels: dict[int, Image.Image] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
 
@@ -98,17 +89,6 @@ class Run:
         return {k: finite(v) for k, v in values.items()} if isinstance(values, dict) else {}
 
 
-def finite(value: object) -> float | None:
-    """The value if it is a finite number, else None."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:  # an integer of hundreds of digits
-        return None
-    return number if math.isfinite(number) else None
-
-
 def is_run(folder: Path) -> bool:
     """Whether a folder holds a file by which a run is known."""
     return any(os.path.isfile(folder / name) for name in MARKS)
@@ -139,7 +119,7 @@ def read(folder: Path) -> Run:
     if not os.path.isfile(folder / "manifest.json"):
         run.missing.append("manifest.json is missing, as in runs of old versions: make it again")
     else:
-        _attempt(run, "manifest.json", lambda path: run.manifest.update(_manifest(path)))
+        _attempt(run, "manifest.json", lambda path: run.manifest.update(manifest.read(path)))
     run.model = str(run.manifest.get("model", ""))
     _attempt(run, "config.json", lambda path: run.config.update(read_json(path)))
     _attempt(run, "metrics.json", lambda path: run.metrics.update(read_json(path)))
@@ -153,17 +133,33 @@ def read(folder: Path) -> Run:
             "posterior.npz",
             lambda path: run.arrays.update(posterior=_posterior(path, reach)),
         )
-    for section in run.sections:
-        if "picture" in section:
-            _attempt(run, section["picture"], lambda path: _read_picture(run, path))
+    if run.metrics:
+        run.tables["metrics.json"] = run.metrics
+    _read_sections(run)
     for name in _panels(folder / "progress") if run.manifest else []:
         _attempt(run, f"progress/{name}", lambda path: _read_panel(run, path))
     return run
 
 
+def _read_sections(run: Run) -> None:
+    """Read the files that the sections show, each once."""
+    seen = {"metrics.json"}
+    for section in run.sections:
+        for key, reader in (("picture", _read_picture), ("file", _read_table)):
+            if key not in KINDS[section["kind"]].texts or section[key] in seen:
+                continue
+            seen.add(section[key])
+            if not section.get("later") or os.path.lexists(run.folder / section[key]):
+                _attempt(run, section[key], partial(reader, run))
+
+
 def _read_picture(run: Run, path: Path) -> None:
-    scale = run.about(path.name).get("scale", 1)
-    run.pictures[path.name] = _frames(path, scale if _is_whole(scale) else 1)
+    films = [s for s in run.sections if s["kind"] == "gif" and s["picture"] == path.name]
+    run.pictures[path.name] = _frames(path, run.about(path.name)["scale"] if films else 1)
+
+
+def _read_table(run: Run, path: Path) -> None:
+    run.tables[path.name] = read_json(path)
 
 
 def _read_panel(run: Run, path: Path) -> None:
@@ -191,68 +187,6 @@ def _attempt(run: Run, name: str, reader: Callable[[Path], object]) -> None:
         run.missing.append(f"{name} is damaged: {error}")
     except Exception:  # libraries raise anything of hostile bytes, and the rest is to be shown
         run.missing.append(f"{name} is damaged")
-
-
-def _manifest(path: Path) -> dict[str, Any]:
-    """The manifest, all of whose sections, pictures and charts are as the page needs them."""
-    manifest = read_json(path)
-    if manifest.get("format") != FORMAT:
-        raise DamagedError(f"its format is {reprlib.repr(manifest.get('format'))}, not {FORMAT}")
-    for name in ("model", "sentence", "baseline"):
-        if not isinstance(manifest.get(name), str):
-            raise DamagedError(f"it has no {name}")
-    if not re.fullmatch(r"\w+", manifest["model"]):  # it becomes part of a command line
-        raise DamagedError("its model has no name")
-    progress = manifest.get("progress")
-    if not isinstance(progress, dict) or not _is_whole(progress.get("scale")):
-        raise DamagedError("it has no scale of the panels of progress")
-    pictures = manifest.get("pictures")
-    for section in _dictionaries(manifest, "sections"):
-        texts, reads = SECTIONS.get(str(section.get("kind")), (None, set()))
-        if texts is None or not all(isinstance(section.get(k), str) for k in texts | reads):
-            raise DamagedError(
-                f"it has a section that the page does not know: {reprlib.repr(section)}"
-            )
-        if not 0 < (finite(section.get("zoom", 1)) or 0) <= 100:
-            raise DamagedError("it has a section with no zoom from 1 to 100")
-        arrays = section.get("arrays")
-        if section["kind"] == "tiles" and not (isinstance(arrays, dict) and "images" in arrays):
-            raise DamagedError("it has tiles without images")
-        if "picture" in reads and not _is_told(pictures, section):
-            raise DamagedError(f"it does not say what {section['picture'][:100]} is")
-    for chart in _dictionaries(manifest, "charts"):
-        if not all(isinstance(chart.get(k), str) for k in ("column", "title", "label", "advice")):
-            raise DamagedError(f"it has a chart that the page does not know: {reprlib.repr(chart)}")
-    return manifest
-
-
-def _dictionaries(manifest: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    values = manifest.get(name)
-    if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
-        raise DamagedError(f"{name} is no list")
-    return values
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= 10**6
-
-
-def _is_told(pictures: object, section: dict[str, Any]) -> bool:
-    """Whether the manifest says what is to be known of a section's picture, in its own folder."""
-    name = section["picture"]
-    about = pictures.get(name) if isinstance(pictures, dict) else None
-    if not isinstance(about, dict) or Path(name).name != name or Path(name).suffix not in FORMATS:
-        return False
-    whole: dict[str, tuple[str, ...]]
-    whole = {"plane": ("side",), "gif": ("scale", "milliseconds"), "sprite": ("milliseconds",)}
-    if not all(_is_whole(about.get(key)) for key in whole[section["kind"]]):
-        return False
-    frames = about.get("frames")
-    return {
-        "plane": 0 < (finite(about.get("reach")) or 0) <= 1000,
-        "gif": True,
-        "sprite": isinstance(frames, list) and 0 < len(frames) <= FRAMES,
-    }[section["kind"]]
 
 
 def _history(path: Path, history: dict[str, list[float | None]]) -> None:
@@ -298,7 +232,7 @@ def _arrays(path: Path, run: Run) -> dict[str, np.ndarray]:
         square = array.ndim == 4 and array.shape[1] == array.shape[2] and array.shape[3] == 3
         if array.ndim != dimensions or array.size == 0 or (dimensions == 4 and not square):
             raise DamagedError(f"{name} has the shape {array.shape}")
-        if dimensions == 4 and _is_whole(side) and array.shape[1] != side:
+        if dimensions == 4 and is_whole(side) and array.shape[1] != side:
             raise DamagedError(
                 f"{name} has the shape {array.shape}, in a run of --image_size {side}"
             )

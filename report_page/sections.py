@@ -1,21 +1,20 @@
 """What the page shows of one run, made from its files.  A part whose file is missing is None."""
 
-import shlex
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from PIL import Image
 
-from report_page import pictures
+from report_page import pictures, tables
+from report_page.again import Again, again
 from report_page.pictures import Film, Picture
 from report_page.run_files import Run
 
-ROOT = Path(__file__).resolve().parent.parent
 SHOWN = 55  # images of a large category that are shown one by one
 POINTS = 1000  # of a chart: more than a screen has pixels for
-PATHS = {"data_path", "output_dir"}
+STILL = 9  # images along an edge of the plane, where no script draws it
 
 
 class Tile(NamedTuple):
@@ -34,7 +33,8 @@ class Chart(NamedTuple):
     title: str
     label: str
     advice: str
-    data: dict[str, Any]  # as page.js reads it
+    data: dict[str, Any]  # as chart.js reads it
+    item: int  # of the story, that it answers; 0: none
 
 
 class Plane(NamedTuple):
@@ -44,6 +44,7 @@ class Plane(NamedTuple):
     prior: Picture
     posterior: Picture | None
     data: dict[str, Any]  # as plane.js reads it
+    still: Picture  # a few places in even strides, for a page without scripts
 
 
 class Part(NamedTuple):
@@ -60,19 +61,30 @@ class Shown(NamedTuple):
     parts: list[Part]
     training: Film | None
     charts: list[Chart]
+    again: Again | None
 
 
 def show(run: Run) -> Shown:
     """Make what the page shows of a run; what cannot be made is noted in `run.missing`."""
     made = parts(run)
     progress = _made(run, "the progress of training", lambda: training(run))
-    return Shown(made, progress, _made(run, "a chart", lambda: charts(run)) or [])
+    drawn = _made(run, "a chart", lambda: charts(run)) or []
+    known = bool(run.config and run.manifest)
+    return Shown(
+        made,
+        progress,
+        drawn,
+        _made(run, "how to make it again", lambda: again(run)) if known else None,
+    )
 
 
 def _made(run: Run, what: str, make: Callable[[], Any]) -> Any:
     """What `make` makes, None if the run's files do not go together."""
     try:
         return make()
+    except tables.AbsentError:
+        run.missing.append(f"{what} cannot be shown: it is not in its file")
+        return None
     except Exception:  # each file is as it should be, but there is no list of what else may be
         run.missing.append(f"{what} cannot be shown: its files do not go together")
         return None
@@ -80,11 +92,15 @@ def _made(run: Run, what: str, make: Callable[[], Any]) -> Any:
 
 def parts(run: Run) -> list[Part]:
     """What the manifest asks for, as far as its files are there; sheets in a row are one part."""
-    makers = {"plane": plane, "tiles": tiles, "sheet": sheet, "gif": gif, "sprite": sprite}
+    makers: dict[str, Callable[[Run, dict[str, Any]], Any]] = {
+        **{"plane": plane, "tiles": tiles, "sheet": sheet, "gif": gif, "sprite": sprite},
+        **{"picture": picture, "figures": tables.figures, "table": tables.table},
+    }
     made: list[Part] = []
     for section in run.sections:
         kind = section["kind"]
-        what = section.get("title") or section.get("picture")
+        what = section.get("title") or section.get("fold") or section.get("caption")
+        what = what or section.get("picture") or "a part"
         shown = _made(run, str(what), partial(makers[kind], run, section))
         if not shown:
             continue
@@ -153,7 +169,26 @@ def plane(run: Run, section: dict[str, Any]) -> Plane | None:
         pictures.density(prior),
         None if posterior is None else pictures.density(posterior),
         {"reach": reach, "side": side, "images": images, "walk": walk},
+        _still(frames[0], side),
     )
+
+
+def _still(sheet: Image.Image, side: int) -> Picture:
+    """At most STILL x STILL tiles of a sprite of `side` x `side`."""
+    tile = sheet.width // side
+    places = np.linspace(0, side - 1, min(side, STILL)).round().astype(int)
+    still = Image.new("RGB", (len(places) * tile, len(places) * tile))
+    for row, i in enumerate(places):
+        for column, j in enumerate(places):
+            box = (j * tile, i * tile, (j + 1) * tile, (i + 1) * tile)
+            still.paste(sheet.crop(box), (column * tile, row * tile))
+    return pictures.embed(still)
+
+
+def picture(run: Run, section: dict[str, Any]) -> Picture | None:
+    """A picture as the run wrote it."""
+    frames = run.pictures.get(section["picture"])
+    return pictures.whole(frames[0]) if frames else None
 
 
 def sprite(run: Run, section: dict[str, Any]) -> Film | None:
@@ -205,32 +240,11 @@ def charts(run: Run) -> list[Chart]:
                 "values": [run.history[told["column"]][i] for i in kept],
                 "log": bool(told.get("log")),
             },
+            told.get("item", 0),
         )
         for told in run.manifest.get("charts", [])
         if told["advice"] and told["column"] in run.history
     ]
-
-
-def command(run: Run) -> list[str]:
-    """The command line that makes the run again, from the project's folder: words of a shell."""
-    words = ["python", f"{run.model}/main.py"]
-    for flag, value in run.config.items():
-        if value is None:
-            continue
-        if isinstance(value, bool):
-            words.append(f"--{flag}" if value else f"--no-{flag}")
-        elif isinstance(value, list):
-            words += [f"--{flag}", *map(str, value)]
-        else:
-            words.append(f"--{flag}={shown_flag(flag, value)}")
-    return [shlex.quote(word) for word in words]
-
-
-def shown_flag(flag: str, value: object) -> str:
-    """A flag's value as text; paths within the project from its folder."""
-    if flag in PATHS and isinstance(value, str) and Path(value).is_relative_to(ROOT):
-        return str(Path(value).relative_to(ROOT))
-    return str(value)
 
 
 def duration(run: Run) -> str | None:

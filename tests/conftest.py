@@ -1,6 +1,7 @@
 """What the tests share: the modules of both folders, small models and small folders of images."""
 
 import importlib.util
+import json
 import shutil
 import signal
 import subprocess
@@ -17,11 +18,13 @@ ROOT = Path(__file__).resolve().parent.parent
 # common/ is the same in both folders: whichever comes first serves.
 sys.path[:0] = [str(ROOT / "GenNet"), str(ROOT / "DesNet"), str(ROOT)]
 
+import report  # noqa: E402
 from common import datasets  # noqa: E402
 from descriptor_settings import Settings as DescriptorSettings  # noqa: E402
 from DesNet import DesNet  # noqa: E402
 from generator_settings import Settings as GeneratorSettings  # noqa: E402
 from GenNet import GenNet  # noqa: E402
+from report_page import run_files  # noqa: E402
 
 SIDE = 16
 IMAGES = np.random.default_rng(0).uniform(0, 255, (3, SIDE, SIDE, 3)).astype(np.float32)
@@ -147,6 +150,16 @@ def command(script: Path, *arguments: str, cwd: Path | None = None) -> subproces
     return subprocess.run(
         [sys.executable, str(script), *arguments], capture_output=True, text=True, cwd=cwd
     )
+
+
+def change(path: Path, **values: object) -> None:
+    """Change values of a JSON file."""
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def report_of(*folders: Path) -> str:
+    """The page of these runs."""
+    return report.render([run_files.read(folder) for folder in folders])
 
 
 def heeding_ctrl_c() -> None:

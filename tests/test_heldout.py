@@ -1,6 +1,7 @@
 """What learning does not see: images held out, hidden pixels, and what they are compared with."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -14,6 +15,7 @@ from conftest import (
     fails,
     flags,
     gennet,
+    report_of,
     results,
     save_image,
 )
@@ -21,6 +23,7 @@ from PIL import Image
 
 import heldout
 from inference import infer
+from report_page.tables import number
 
 RNG = np.random.default_rng(0)
 VISIBLE = heldout.visible_pixels("60%", 3, SIDE, 0)
@@ -240,6 +243,13 @@ def test_what_is_hidden_and_held_out_is_reported_and_goes_on_to_the_same_bits(
             for way in ("generator", "pca", "mean_image"):
                 assert set(errors[way]) == {"psnr", "mae", "rms"}
         assert f"{line} mae, mean image" in printed
+    page = report_of(whole)
+    for way in ("generator", "pca", "mean_image"):
+        assert f"{number(metrics['occlusion'][way]['rms'])}</td>" in page
+        assert f"{number(metrics['holdout']['by_image']['2.png'][way]['psnr'])}</td>" in page
+    for title in ("Hidden pixels, restored", "Held-out images"):
+        assert re.search(rf'<h3>{title}</h3>\s*<div[^>]*>\s*<img class="picture"', page)
+    assert "Not all of this run" not in page
     shutil.copytree(whole, killed)
     state = killed / "checkpoints" / "checkpoint"
     state.write_text('model_checkpoint_path: "model-2"\nall_model_checkpoint_paths: "model-2"\n')

@@ -1,15 +1,17 @@
 """DesNet beyond the short run: chains that never end, the long run, and moment matching."""
 
 import json
+import re
 import shutil
 
 import numpy as np
 import pytest
-from conftest import FLAT, IMAGES, built, desnet, flags, results
+from conftest import FLAT, IMAGES, built, desnet, flags, report_of, results
 from PIL import Image
 
 import long_run
 import moments
+from report_page.tables import number
 
 
 def test_convergent_learning_goes_on_to_the_same_bits(pictures, tmp_path, mains):
@@ -58,6 +60,11 @@ def test_a_finished_run_goes_on_into_the_long_run(pictures, tmp_path, mains, cap
     assert records["training image"][0]["psnr"] == 100
     assert records["mean image"][0]["out_of_range"] == 0
     assert records["noise"][0]["distance"] > records["training image"][0]["distance"] / 2
+    page = report_of(tmp_path / "cats")
+    for kind, (*_, last) in records.items():
+        assert f'<th scope="row">{kind}</th>' in page
+        assert f"{number(last['out_of_range'], '%')}</td>" in page
+    assert re.search(r'<h3>Chains that run on</h3>\s*<div[^>]*>\s*<img class="picture"', page)
     Image.open(tmp_path / "cats" / "long_run.png").load()
     for key, value in before.items():
         np.testing.assert_array_equal(results(tmp_path / "cats")[key], value, err_msg=key)

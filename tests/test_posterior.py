@@ -6,13 +6,14 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from conftest import ROOT, fails, flags, load_file, save_image
+from conftest import ROOT, fails, flags, load_file, report_of, save_image
 from PIL import Image
 from scipy.stats import multivariate_normal
 
 import diagnostics
 import quadrature
 from common import samplers
+from report_page.tables import number
 
 SIGMA = 0.3
 RNG = np.random.default_rng(0)
@@ -196,6 +197,15 @@ def test_posterior_writes_all_it_promises(run_copy, command_line, capsys):
         np.testing.assert_allclose(mass, 1, atol=0.05)
         row, column = np.unravel_index(density[0].argmax(), density[0].shape)
         np.testing.assert_allclose([axis[column], axis[row]], arrays["mean"][0], atol=0.3)
+    page = report_of(folder)
+    for value, unit in ((report["log_p"], "nats"), (report["bits_per_dim"], "")):
+        assert f'<dd class="value">{number(value, unit)}</dd>' in page
+    for value in (
+        report["images"]["1.png"]["log_p"],
+        report["samplers"]["langevin"]["total_variation_floor"],
+    ):
+        assert f'<td class="number">{number(value)}</td>' in page
+    assert 'alt="Posterior density of z of each image' in page
 
 
 def test_posterior_fails_in_one_sentence(run_copy, command_line, capsys):

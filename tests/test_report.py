@@ -1,28 +1,30 @@
 """The report as a file: what it holds, how it treats hostile names and damage, how it fails."""
 
+import base64
 import html.parser
+import io
 import json
 import re
-import shlex
 import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-from conftest import HOSTILE, ROOT, results
+from conftest import HOSTILE, ROOT, change, results
+from PIL import Image
 
 import report
-from common.command import read_flags
-from report_page import run_files, sections
+from report_page import pictures as pictures_
+from report_page import run_files, tables
 
 
 class Page(html.parser.HTMLParser):
     """The tags of a page with their attributes, and its text."""
 
-    def __init__(self, path):
+    def __init__(self, source):
         super().__init__()
-        self.source = path.read_text(encoding="utf-8")
+        self.source = source
         self.tags, self._texts, self._raw = [], [], False
         self.feed(self.source)
         self.text = " ".join(" ".join(self._texts).split())
@@ -43,7 +45,7 @@ def make(folders, tmp_path):
     page = tmp_path / "page" / "report.html"
     report.main([*map(str, folders), f"--output={page}"])
     assert [path.name for path in page.parent.iterdir()] == ["report.html"]
-    return Page(page)
+    return Page(page.read_text(encoding="utf-8"))
 
 
 @pytest.fixture
@@ -143,18 +145,76 @@ def test_posterior_densities_are_shown_where_a_run_wrote_them(copies, tmp_path):
     assert "posterior.npz is damaged" in make(copies, tmp_path).text
 
 
-def test_the_command_makes_the_run_again(finished, mains):
+def test_every_item_is_found_by_its_number(finished, tmp_path):
+    page = make(finished, tmp_path)
+    ids = {attributes.get("id"): tag for tag, attributes in page.tags}
+    links = [a["href"][1:] for tag, a in page.tags if tag == "a" and a.get("class") == "badge"]
+    badges = [f"GenNet ({i})" for i in (1, 2, 3, 4)] + [f"DesNet ({i})" for i in (1, 2)]
+    assert len(links) == 2 * len(badges)  # in the head, and in the story
+    assert {ids[link] for link in links} == {"h3"}
+    for badge in badges:
+        heading = re.search(
+            rf'id="run-\d-item-\d"><span class="badge">{re.escape(badge)}', page.source
+        )
+        assert heading, badge
+    story = page.source[: page.source.index('id="comparison"')]
+    assert story.count("<math>") == 8
+    cut = [a for tag, a in Page(story).tags if tag == "img"]
+    assert len(cut) == 2 + 4  # a picture in each head, and those of all items but the two losses
+    assert story.count('<svg class="curve"') == 2
+
+
+def test_the_first_screen_tells_the_figures_of_the_best_run(copies, tmp_path):
+    worse = shutil.copytree(copies[0], copies[0].with_name("worse"))
+    for folder, psnr in ((worse, 9.0), (copies[0], 33.0)):
+        change(folder / "metrics.json", psnr=psnr, psnr_worst=psnr - 1, psnr_baseline=4.5)
+    head = make([worse, *copies], tmp_path).text.split("What is asked")[0]
+    assert "33.0 dB" in head
+    assert "Worst image 32.0, without learning 4.5" in head
+    assert "one has to look for differences" in head
+    assert f"GenNet/{copies[0].name} , the best of 2 runs by PSNR" in head
+    assert "9.0 dB" not in head
+
+
+def test_a_page_without_scripts_has_pictures_and_says_so(finished, tmp_path):
+    parts = re.findall("<noscript>(.*?)</noscript>", make(finished, tmp_path).source, re.DOTALL)
+    assert any("Scripts are off" in part for part in parts)
+    # The plane, the walk, the chains, and learning of both.
+    assert sum('<img class="pixels" src="data:image/webp' in part for part in parts) == 5
+    assert sum('<path d="M' in part for part in parts) == 2
+
+
+def test_figures_and_pictures_that_a_run_writes_are_shown(finished, tmp_path):
+    page = make(finished, tmp_path)
     for folder in finished:
-        run = run_files.read(folder)
-        if "holdout" in run.config:
-            run.config["holdout"] = ["a b.png", "2.png"]
-        words = shlex.split(" ".join(sections.command(run)))
-        assert words[:2] == ["python", f"{run.model}/main.py"]
-        settings_class = mains[run.model].Experiment.settings_class
-        settings = read_flags(words[1], "Again.", settings_class, words[2:])[0]
-        assert {key: str(value) for key, value in settings.config().items()} == {
-            key: str(value) for key, value in run.config.items()
-        }
+        metrics = json.loads((folder / "metrics.json").read_text())
+        assert metrics["psnr_worst"] == min(metrics["psnr_by_image"].values())
+        for name in ("natural_tiles", "ghost_tiles", "copied_tiles"):
+            assert f"{100 * metrics[name]:.3g} %" in page.text
+        assert f"{metrics['patch_distance']:.4g}" in page.text
+        assert f"PSNR, worst image {metrics['psnr_worst']:.1f} dB" in page.text
+        if "moments" in metrics:
+            layer = metrics["moments"]["layers"]["conv_2"]
+            filter_ = metrics["moments"]["gabor"]["8 px, 45°"]
+            for value in (layer["difference"], filter_["observed"], metrics["moments"]["colour"]):
+                assert f"{value:.4g}" in page.text
+        else:
+            for name in ("r_hat_by_image", "effective_sample_size_by_image"):
+                for value in metrics[name].values():
+                    assert tables.number(value) in page.text
+    assert 'alt="Differences of moments' in page.source
+    assert page.text.count("roll-backs 0") == 2
+    assert "The exact posterior" not in page.text
+
+
+def test_a_picture_is_carried_as_it_is(finished):
+    with Image.open(finished[1] / "moments.png") as picture:
+        shown = pictures_.whole(picture.convert("RGB"))
+    with Image.open(io.BytesIO(base64.b64decode(shown.uri.split(",")[1]))) as carried:
+        difference = np.abs(np.asarray(picture.convert("RGB"), float) - np.asarray(carried))
+    assert difference.max() == 0
+    assert len(shown.uri) < (finished[1] / "moments.png").stat().st_size
+    assert pictures_.whole(Image.new("RGB", (6000, 40))).width == 1500
 
 
 def test_seeds_get_a_mean_and_a_spread(copies, tmp_path):

@@ -252,6 +252,7 @@ def test_nothing_overflows_or_is_too_faint(browser, address, width, scheme, tmp_
     assert faint == []
     blurred = page.evaluate(
         """() => [...document.querySelectorAll("canvas, img:not([hidden]):not(.veil)")]
+          .filter((node) => !node.matches(".picture"))
           .filter((node) => getComputedStyle(node).imageRendering !== "pixelated")
           .map((node) => node.outerHTML.slice(0, 80))"""
     )

@@ -40,6 +40,7 @@ class Chart(NamedTuple):
     label: str  # of its axis, with the unit
     log: bool = False  # whether that is logarithmic
     advice: str = ""  # what to look for, in the report; without it, it is drawn in the folder only
+    item: int = 0  # of the model's story, that it answers; 0: none
 
 
 class Results(NamedTuple):
@@ -61,6 +62,8 @@ class Experiment(ABC):
         losses: charts of loss.png.
         diagnostics: charts of diagnostics.png.
         baseline: what psnr_baseline is of: what there is without learning, in words.
+        story: what is asked of the model, by numbered items, for the report's head; see
+            report_page/manifest.py.
         learner: the model that learns, built.
         model: that which is shown, built: the learner itself, or, of several workers that learn,
             at the first one a model of all their chains, as of the last checkpoint.
@@ -75,6 +78,7 @@ class Experiment(ABC):
     losses: ClassVar[list[Chart]]
     diagnostics: ClassVar[list[Chart]]
     baseline: ClassVar[str]
+    story: ClassVar[dict[str, Any]] = {}
     learner: Model
     model: Model
     images: np.ndarray
@@ -313,6 +317,7 @@ def save_results(experiment: Experiment, run: Run) -> dict[str, float]:
     )
     run.tell(
         baseline=experiment.baseline,
+        story=experiment.story,
         sections=results.sections,
         pictures={name: picture.about for name, picture in pictures.items()},
     )

@@ -387,6 +387,34 @@ def add_settings(
     return groups
 
 
+def to_say(sittings: Sequence[Any], num_images: int) -> list[str]:
+    """The flags that a command line has to say so that a model has these settings again.
+
+    Left out is what is a default, and what the model chooses by itself as it is.
+
+    Args:
+        sittings: settings, resolved; those of each sitting of a run.
+        num_images: that are learned.
+    """
+    said = list(sittings)
+    for field in dataclasses.fields(sittings[0]):
+        without = [dataclasses.replace(each, **{field.name: field.default}) for each in said]
+        # The precision that is chosen differs from machine to machine.
+        if field.name != "precision" and _resolve(without, num_images) == list(sittings):
+            said = without
+    return [
+        flag_of(field)
+        for field in dataclasses.fields(sittings[0])
+        if any(getattr(each, field.name) != field.default for each in said)
+    ]
+
+
+def _resolve(sittings: Sequence[Any], num_images: int) -> list[Any]:
+    with contextlib.suppress(MistakeError):
+        return [settings.resolved(num_images) for settings in sittings]
+    return []
+
+
 def read_settings(args: argparse.Namespace, settings_class: type[AnySettings]) -> AnySettings:
     """The settings that a parsed command line asks for."""
     fields = dataclasses.fields(settings_class)

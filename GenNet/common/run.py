@@ -72,6 +72,7 @@ class Run(Folder):
             )
         # What is there is left alone until all that a run begins with could be written.
         self.folder = target.with_name(f".{target.name}.new")
+        self._sit_down([], 0)
         try:
             shutil.rmtree(self.folder, ignore_errors=True)
             self._write_start()
@@ -97,8 +98,9 @@ class Run(Folder):
             RunError: its checkpoint is missing, damaged or of a model of another shape, its history
                 is damaged, or the folder cannot be written.
         """
-        self.manifest(str(self._manifest["model"]))
+        before = self.manifest(str(self._manifest["model"]))
         iteration = self.restore(self._model)
+        self._sit_down(before["sittings"], iteration)
         path = self.folder / "history.csv"
         try:
             self.history = history.read(path, iteration)
@@ -120,6 +122,27 @@ class Run(Folder):
             raise RunError(
                 f"cannot go on in {self.folder} ({_reason(error)}): make room."
             ) from error
+
+    def _sit_down(self, before: list[dict[str, int]], iteration: int) -> None:
+        """Say in the manifest that learning begins, or goes on, and by which flags.
+
+        Args:
+            before: sittings so far.
+            iteration: from which it goes on.
+        """
+        settings, shard = self._model.settings, self._model.shard
+        sitting = {
+            "start": iteration,
+            "iterations": shard.iterations(settings),
+            "num_epochs": settings.num_epochs or 0,
+            "workers": shard.cluster.size,
+        }
+        sittings = [each for each in before if each["start"] < iteration]
+        if not sittings or {**sittings[-1], "start": iteration} != sitting:
+            sittings.append(sitting)
+        each = [dataclasses.replace(settings, num_epochs=s["num_epochs"]) for s in sittings]
+        said = flags.to_say(each, len(self._manifest["images"]))
+        self._manifest |= {"sittings": sittings, "flags": said}
 
     def _write_start(self) -> None:
         """Write what a run begins with."""

@@ -13,8 +13,9 @@ whole.
 
 The manifest is what readers of a run go by.  It says `format`, which changes when any of these
 files comes to mean something else; `model`; `images`, the names of those that were learned;
-`digests` of all images of the category; and, at the end, what the results show (see
-`command.Results`).
+`digests` of all images of the category; `sittings`, in which it was learned: a run that went on
+with other epochs, or by other workers, has several; `flags`, those that a command line has to say
+to make it again; and, at the end, what the results show (see `command.Results`).
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
     from common.model import Model
 
-FORMAT = 2  # of a run's files
+FORMAT = 3  # of a run's files
 AGAIN = "make the run again, or choose another"  # what to do about one that is damaged, and
 ANEW = "leave out --resume to start anew"  # about one that was to be gone on with
 
@@ -54,6 +55,18 @@ class Picture(NamedTuple):
 
     write: Callable[[IO[bytes]], object]
     about: dict[str, Any]
+
+
+def is_sitting(value: object) -> bool:
+    """Whether a value of JSON is a sitting of a run.
+
+    `start` is how many iterations were done before; the whole run was then to have `iterations`, in
+    `num_epochs`, by `workers`.
+    """
+    names = ("start", "iterations", "num_epochs", "workers")
+    return isinstance(value, dict) and all(
+        isinstance(value.get(name), int) and 0 <= value[name] < 2**63 for name in names
+    )
 
 
 def png(figure: Figure, **about: Any) -> Picture:
@@ -175,6 +188,9 @@ class Folder:
         names = manifest.get("images")
         if not names or not isinstance(names, list) or not all(isinstance(n, str) for n in names):
             raise self._damaged(f"{self.folder / 'manifest.json'} is damaged: it names no images")
+        sittings = manifest.get("sittings")
+        if not isinstance(sittings, list) or not all(is_sitting(value) for value in sittings):
+            raise self._damaged(f"{self.folder / 'manifest.json'} is damaged: it has no sittings")
         return manifest
 
     def settings(self, settings_class: type[Settings]) -> Any:

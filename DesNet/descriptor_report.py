@@ -1,0 +1,220 @@
+"""What the report says of a run of DesNet: what is asked, and what its sections show.
+
+Texts alone; report_page/manifest.py says what the words of a section mean.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+STORY: dict[str, Any] = {
+    "claim": "DesNet judges.",
+    "does": "It scores how much an image looks like the training images. New images come from one"
+    " flat colour by small steps, each up the score and with some noise.",
+    "asks": "Descriptor, real sampling: learn a bottom-up ConvNet f, a score of whole images."
+    " Alternate between Langevin synthesis from mean images and a step of the weights θ.",
+    "equations": [
+        {
+            "says": "the model, Y in grey levels about the mean colour",
+            "latex": r"p(Y; \theta) \propto \exp[f(Y; \theta)] \, p_0(Y), \quad"
+            r" p_0 = N(0, s^2 I)",
+        },
+        {
+            "says": "synthesis: Langevin steps of whole images",
+            "latex": r"\tilde{Y} \leftarrow \tilde{Y} + \frac{\delta^2}{2} \left("
+            r" \frac{\partial}{\partial Y} f(\tilde{Y}; \theta) - \frac{\tilde{Y}}{s^2} \right)"
+            r" + \delta U, \quad U \, \sim \, N(0, I)",
+        },
+        {
+            "says": "learning: up the score of observed images, down that of synthesized ones",
+            "latex": r"\theta \leftarrow \theta + \gamma \left( \frac{1}{n} \sum_{i=1}^{n}"
+            r" \frac{\partial}{\partial \theta} f(Y_i; \theta) - \frac{1}{\tilde{n}}"
+            r" \sum_{i=1}^{\tilde{n}} \frac{\partial}{\partial \theta} f(\tilde{Y}_i; \theta)"
+            r" \right)",
+        },
+        {
+            "says": "the loss that is plotted",
+            "latex": r"\frac{1}{\tilde{n}} \sum_i f(\tilde{Y}_i; \theta)"
+            r" - \frac{1}{n} \sum_i f(Y_i; \theta)",
+        },
+    ],
+    "items": [
+        {
+            "number": 1,
+            "asks": "Images synthesized from mean images by Langevin steps",
+            "look": "birds of clean shape, and as many different ones as there are above.",
+            "wrong": "colours without a shape, noise, or the same bird everywhere.",
+        },
+        {
+            "number": 2,
+            "asks": "The loss over the iterations of learning",
+            "look": "swings about 0 that calm down at the end.",
+            "wrong": "growing ever faster to one side: divergence.",
+        },
+    ],
+}
+
+SECTIONS: list[dict[str, Any]] = [
+    {
+        "kind": "sprite",
+        "title": "",
+        "picture": "chain.webp",
+        "label": "Steps of the chains",
+        "alt": "Chains after the chosen number of steps",
+        "zoom": 2,
+        "caption": "Move along the chains. Every chain starts from one flat colour, the mean of a"
+        " training image, and takes small steps up the learned score. Look for the body to appear"
+        " in the first steps and details in the last.",
+    },
+    {
+        "kind": "tiles",
+        "item": 1,
+        "title": "Synthesis",
+        "arrays": {
+            "images": "Training image",
+            "starts": "Start of its chain: one flat colour",
+            "synthesized": "Synthesized from the mean colour",
+        },
+        "caption": "From the top: the training image, the flat colour that the chain starts from,"
+        " and where it arrives. Look for clean shapes, and for as much variety as above."
+        " PSNR · SSIM to the closest training image.",
+    },
+    {
+        "kind": "figures",
+        "title": "How natural the synthesized images are",
+        "caption": "Beside the training images, by pixels alone.",
+        "file": "metrics.json",
+        "figures": [
+            {
+                "path": ["natural_tiles"],
+                "name": "natural images",
+                "unit": "%",
+                "note": "in the training images’ range of clipped pixels, saturation, contrast and"
+                " detail",
+            },
+            {
+                "path": ["out_of_range"],
+                "name": "pixels outside [0, 255]",
+                "unit": "%",
+                "note": "above a few per cent, chains overshoot",
+            },
+            {
+                "path": ["ghost_tiles"],
+                "name": "ghosts",
+                "unit": "%",
+                "note": "over a tenth of them only a mixture of training images explains",
+            },
+            {
+                "path": ["ghost_energy"],
+                "name": "ghost energy",
+                "note": "the mean of that: 0 for a copy, 0.5 for two images laid over each other",
+            },
+            {
+                "path": ["copied_tiles"],
+                "name": "copies",
+                "unit": "%",
+                "note": "correlate by over 0.98 with a training image",
+            },
+            {
+                "path": ["patch_distance"],
+                "name": "patch distance",
+                "note": "between their patches, in standard deviations; 0 if alike",
+            },
+            {
+                "path": ["acceptance_rate"],
+                "name": "accepted proposals",
+                "unit": "%",
+                "note": "in the last iteration; all, for a sampler without a test",
+            },
+            {
+                "path": ["roll_backs"],
+                "name": "roll-backs",
+                "note": "times that learning diverged and went back to the last good state",
+            },
+        ],
+    },
+    {
+        "kind": "picture",
+        "title": "What learning equals: moments",
+        "picture": "moments.png",
+        "alt": "Differences of moments by layer, Gabor filters and colours",
+        "caption": "Observed beside synthesized images. Learning equals the mean ∂f/∂θ, layer by"
+        " layer (left; short bars are good). It never saw Gabor filters (middle; on the line is"
+        " good) and colours (right; dashed over solid is good).",
+    },
+    {
+        "kind": "figures",
+        "title": "",
+        "caption": "",
+        "file": "metrics.json",
+        "figures": [
+            {
+                "path": ["moments", "colour"],
+                "name": "colours",
+                "note": "total variation between the histograms: 0 if alike, at most 1",
+            },
+        ],
+    },
+    {
+        "kind": "table",
+        "title": "",
+        "fold": "Moments by layer",
+        "caption": "Norms of the mean ∂f/∂θ, and of their difference as a share of the observed.",
+        "file": "metrics.json",
+        "row": "layer",
+        "columns": [
+            {"path": ["moments", "layers", "*", "difference"], "heading": "difference"},
+            {"path": ["moments", "layers", "*", "observed"], "heading": "observed"},
+            {"path": ["moments", "layers", "*", "synthesized"], "heading": "synthesized"},
+        ],
+    },
+    {
+        "kind": "table",
+        "title": "",
+        "fold": "Gabor filters",
+        "caption": "Mean magnitude in grey levels, and the difference as a share of the observed.",
+        "file": "metrics.json",
+        "row": "wavelength, orientation",
+        "columns": [
+            {"path": ["moments", "gabor", "*", "difference"], "heading": "difference"},
+            {"path": ["moments", "gabor", "*", "observed"], "heading": "observed"},
+            {"path": ["moments", "gabor", "*", "synthesized"], "heading": "synthesized"},
+        ],
+    },
+]
+
+LONG_RUN: list[dict[str, Any]] = [  # what --long_run asks for
+    {
+        "kind": "picture",
+        "title": "Chains that run on",
+        "picture": "long_run.png",
+        "alt": "Chains from each start after more and more steps",
+        "caption": "What becomes of chains that go on after learning, from mean images, noise and"
+        " training images. Those of a density stay with images; those of a short run leave them.",
+    },
+    {
+        "kind": "table",
+        "title": "",
+        "caption": "PSNR and SSIM to the nearest training image. Distance: between two chains, root"
+        " mean square.",
+        "file": "long_run.json",
+        "row": "from",
+        "columns": [
+            {"path": ["*", "*", key], "heading": heading, **unit}
+            for key, heading, unit in (
+                ("steps", "steps", {}),
+                ("psnr", "PSNR, dB", {}),
+                ("ssim", "SSIM", {}),
+                ("out_of_range", "out of range", {"unit": "%"}),
+                ("energy", "energy, nats", {}),
+                ("energy_drift", "its change", {}),
+                ("distance", "distance, grey levels", {}),
+            )
+        ],
+    },
+]
+
+
+def sections(long_run: int) -> list[dict[str, Any]]:
+    """The sections of a run whose chains run on for so many steps, in order."""
+    return [*SECTIONS, *(LONG_RUN if long_run else [])]
