@@ -26,7 +26,7 @@ from common.flags import Parser  # noqa: E402
 from report_page import comparison, run_files, sections  # noqa: E402
 
 PAGE = ROOT / "report_page"
-SCRIPTS = ("plane.js", "film.js", "chart.js")
+SCRIPTS = ("axes.js", "plane.js", "film.js", "chart.js", "curves.js")
 
 
 class ReportError(MistakeError):

@@ -41,7 +41,13 @@ UNSEEN = {  # what learning does not see -> its name on the console, the title o
     "holdout": ("holdout", "Held-out images, reconstructed by inference alone"),
 }
 SECTIONS: list[dict[str, Any]] = [  # of the report, see report_page/sections.py
-    {"kind": "plane", "picture": "plane.webp", "walk": "walk", "z": "z"},
+    {
+        "kind": "plane",
+        "picture": "plane.webp",
+        "wide": "plane_wide.webp",
+        "walk": "walk",
+        "z": "z",
+    },
     {
         "kind": "tiles",
         "title": "Reconstructions",
@@ -225,7 +231,7 @@ class Experiment(command.Experiment):
         arrays["walk"] = pictures.closed_walk(arrays["z"][:WALKED])
         shown = pictures.still_pictures(arrays)
         shown |= self.unseen_pictures(restored)
-        shown |= pictures.moving_pictures(model, arrays["walk"])
+        shown |= pictures.moving_pictures(model, arrays["z"], arrays["walk"])
         sections = [s for s in SECTIONS if s.get("picture", "loss.png") in {*shown, "loss.png"}]
         arrays |= self.unseen_arrays(restored)
         return Results(shown, arrays, numbers, headline, sections)

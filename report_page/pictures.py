@@ -48,21 +48,21 @@ def as_picture(image: np.ndarray) -> Image.Image:
 
 
 def grid(images: np.ndarray, columns: int) -> Picture:
-    """Images [N, S, S, 3] row by row in one picture, without gaps."""
+    """Images [N, S, S, 3] row by row in one picture, without gaps; the last row may be shorter."""
     tiles = [as_picture(image) for image in images]
     side = tiles[0].width
-    sheet = Image.new("RGB", (columns * side, -(-len(tiles) // columns) * side), "white")
+    sheet = Image.new("RGBA", (columns * side, -(-len(tiles) // columns) * side))
     for i, tile in enumerate(tiles):
         sheet.paste(tile, (i % columns * side, i // columns * side))
     return embed(sheet)
 
 
 def film(frames: Sequence[Image.Image], labels: Sequence[str], milliseconds: int) -> Film:
-    """Frames in RGB, of the size of the first; of too many, some in even strides."""
+    """Frames of the size of the first; of too many, some in even strides, first and last."""
     width, height = frames[0].size
     most = max(1, TALLEST // height)
     shown = np.linspace(0, len(frames) - 1, min(len(frames), most)).round().astype(int)
-    sheet = Image.new("RGB", (width, height * len(shown)), "white")
+    sheet = Image.new(frames[0].mode, (width, height * len(shown)))
     for place, i in enumerate(shown):
         sheet.paste(frames[i], (0, place * height))
     return Film(embed(sheet), [labels[i] for i in shown], milliseconds)

@@ -17,6 +17,7 @@ from PIL import Image, ImageSequence
 
 from common.files import DamagedError, FileError, open_regular, read_arrays, read_json
 from common.run_folder import FORMAT
+from report_page import panels
 from report_page.pictures import TALLEST
 
 MARKS = ("config.json", "metrics.json", "history.csv", "results.npz")  # any of them marks a run
@@ -24,7 +25,7 @@ INSIDE_A_RUN = {"checkpoints", "log", "progress"}
 
 # What a section of the page needs: the names of its texts, and of what it reads of the run.
 SECTIONS: dict[str, tuple[set[str], set[str]]] = {
-    "plane": (set(), {"picture", "z", "walk"}),
+    "plane": (set(), {"picture", "wide", "z", "walk"}),
     "tiles": ({"title", "caption"}, set()),
     "sheet": ({"title", "alt", "caption"}, {"array"}),
     "gif": ({"title", "label", "alt", "caption"}, {"picture"}),
@@ -38,6 +39,7 @@ PIXELS = 2**28  # of all frames of a picture
 FRAMES = 1000  # of a picture
 PLACES = 10_000  # of a walk
 PANELS = 24  # of training's progress
+PLANES = 6  # of a latent space: all pairs of four axes
 FORMATS = {".png": "PNG", ".gif": "GIF", ".webp": "WEBP"}  # as Pillow calls what a name promises
 
 
@@ -154,8 +156,8 @@ def read(folder: Path) -> Run:
             lambda path: run.arrays.update(posterior=_posterior(path, reach)),
         )
     for section in run.sections:
-        if "picture" in section:
-            _attempt(run, section["picture"], lambda path: _read_picture(run, path))
+        for key in sorted({"picture", "wide"} & SECTIONS[section["kind"]][1]):
+            _attempt(run, section[key], lambda path: _read_picture(run, path))
     for name in _panels(folder / "progress") if run.manifest else []:
         _attempt(run, f"progress/{name}", lambda path: _read_panel(run, path))
     return run
@@ -167,7 +169,7 @@ def _read_picture(run: Run, path: Path) -> None:
 
 
 def _read_panel(run: Run, path: Path) -> None:
-    run.panels[int(path.stem)] = _frames(path, run.manifest["progress"]["scale"])[0]
+    run.panels[int(path.stem)] = _frames(path, run.manifest["progress"]["scale"], panels.cut)[0]
 
 
 def _panels(folder: Path) -> list[str]:
@@ -218,8 +220,9 @@ def _manifest(path: Path) -> dict[str, Any]:
         arrays = section.get("arrays")
         if section["kind"] == "tiles" and not (isinstance(arrays, dict) and "images" in arrays):
             raise DamagedError("it has tiles without images")
-        if "picture" in reads and not _is_told(pictures, section):
-            raise DamagedError(f"it does not say what {section['picture'][:100]} is")
+        for key in sorted({"picture", "wide"} & reads):
+            if not _is_told(pictures, section["kind"], section[key]):
+                raise DamagedError(f"it does not say what {section[key][:100]} is")
     for chart in _dictionaries(manifest, "charts"):
         if not all(isinstance(chart.get(k), str) for k in ("column", "title", "label", "advice")):
             raise DamagedError(f"it has a chart that the page does not know: {reprlib.repr(chart)}")
@@ -237,22 +240,34 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= 10**6
 
 
-def _is_told(pictures: object, section: dict[str, Any]) -> bool:
+def _is_told(pictures: object, kind: str, name: str) -> bool:
     """Whether the manifest says what is to be known of a section's picture, in its own folder."""
-    name = section["picture"]
     about = pictures.get(name) if isinstance(pictures, dict) else None
     if not isinstance(about, dict) or Path(name).name != name or Path(name).suffix not in FORMATS:
         return False
     whole: dict[str, tuple[str, ...]]
     whole = {"plane": ("side",), "gif": ("scale", "milliseconds"), "sprite": ("milliseconds",)}
-    if not all(_is_whole(about.get(key)) for key in whole[section["kind"]]):
+    if not all(_is_whole(about.get(key)) for key in whole[kind]):
         return False
     frames = about.get("frames")
     return {
-        "plane": 0 < (finite(about.get("reach")) or 0) <= 1000,
+        "plane": 0 < (finite(about.get("reach")) or 0) <= 1000 and _are_planes(about.get("axes")),
         "gif": True,
         "sprite": isinstance(frames, list) and 0 < len(frames) <= FRAMES,
-    }[section["kind"]]
+    }[kind]
+
+
+def _are_planes(axes: object) -> bool:
+    """Whether these are a few pairs of different axes, counted from 0; or one alone, of a line."""
+    if axes == [[0]]:
+        return True
+    return (
+        isinstance(axes, list)
+        and 0 < len(axes) <= PLANES
+        and all(isinstance(pair, list) and len(pair) == 2 for pair in axes)
+        and all(type(axis) is int and 0 <= axis <= 10**6 for pair in axes for axis in pair)
+        and all(first != second for first, second in axes)
+    )
 
 
 def _history(path: Path, history: dict[str, list[float | None]]) -> None:
@@ -331,8 +346,14 @@ def _posterior(path: Path, reach: float) -> np.ndarray:
     return density
 
 
-def _frames(path: Path, scale: int) -> list[Image.Image]:
-    """The frames of a picture in RGB, reduced by `scale`: all of it, so that damage shows now."""
+def _in_rgb(frame: Image.Image) -> Image.Image:
+    return frame.convert("RGB")
+
+
+def _frames(
+    path: Path, scale: int, prepare: Callable[[Image.Image], Image.Image] = _in_rgb
+) -> list[Image.Image]:
+    """The frames of a picture, reduced by `scale`: all of it, so that damage shows now."""
     frames: list[Image.Image] = []
     with open_regular(path, PICTURE_BYTES) as file, warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -344,5 +365,5 @@ def _frames(path: Path, scale: int) -> list[Image.Image]:
         for frame in ImageSequence.Iterator(picture):
             if len(frames) == FRAMES or (len(frames) + 1) * width * height > PIXELS:
                 raise DamagedError(f"it has more than {FRAMES} frames or {PIXELS} pixels")
-            frames.append(frame.convert("RGB").reduce(scale))
+            frames.append(prepare(frame).reduce(scale))
     return frames

@@ -38,9 +38,12 @@ class Chart(NamedTuple):
 
 
 class Plane(NamedTuple):
-    """The latent plane: its sprite, the training images in it, densities, and a walk."""
+    """Planes of the latent space: sprites, the training images in them, densities, and a walk."""
 
-    sprite: Picture
+    sprites: list[Picture]  # in detail, and farther out if that one can be read
+    several: bool  # whether there are axes to choose from
+    all_axes: bool  # whether these are all that z has
+    line: bool  # z has one dimension
     prior: Picture
     posterior: Picture | None
     data: dict[str, Any]  # as plane.js reads it
@@ -129,31 +132,64 @@ def sheet(run: Run, section: dict[str, Any]) -> Picture | None:
 
 
 def plane(run: Run, section: dict[str, Any]) -> Plane | None:
-    """The latent plane, of a z of two dimensions."""
-    frames, z = run.pictures.get(section["picture"]), run.arrays.get(section["z"])
-    told = run.about(section["picture"])
-    reach, side = told["reach"], told["side"]
-    if not frames or z is None or z.shape[1] != 2 or frames[0].width % side:
+    """Planes of the latent space, through 0 along two axes of z each; or the line, if it has one.
+
+    Of the z of a training image, those axes are on the page, and how far it lies off them all.
+    """
+    z, told = run.arrays.get(section["z"]), run.about(section["picture"])
+    planes: list[list[int]] = told["axes"]
+    axes = sorted({axis for pair in planes for axis in pair})
+    if z is None or axes[-1] >= z.shape[1] or section["picture"] not in run.pictures:
         return None
-    axis = np.linspace(-reach, reach, 96)
-    prior = np.exp(-(axis[:, None] ** 2 + axis**2) / 2)
-    posterior = run.arrays.get("posterior")
-    if posterior is not None:  # all in one veil, each as high as the others
-        peaks = np.maximum(posterior.max((1, 2), keepdims=True), 1e-300)
-        posterior = (posterior / peaks).max(0)[::-1]  # z_2 grows upward
+    views, sprites = [], []
+    for name in (section["picture"], section["wide"]):
+        about, found = run.about(name), run.pictures.get(name)
+        if not found or about["axes"] != planes:
+            continue
+        tile, rest = divmod(found[0].width, about["side"])
+        rows = len(planes) * (about["side"] if len(axes) > 1 else 1)
+        if rest or found[0].height != rows * tile:
+            return None
+        views.append({"reach": about["reach"], "side": about["side"]})
+        sprites.append(pictures.carry((run.folder / name).read_bytes(), found[0].size))
+    off = np.linalg.norm(np.delete(z, axes, 1), axis=1).round(4).tolist()
     images = [
-        {"name": name, "z": place.tolist(), "image": pictures.embed(pictures.as_picture(image)).uri}
-        for name, place, image in zip(
-            _names(run)[:SHOWN], z[:SHOWN], run.arrays["images"][:SHOWN], strict=True
+        {
+            "name": name,
+            "z": place.round(4).tolist(),
+            "off": distance,
+            "image": pictures.embed(pictures.as_picture(image)).uri,
+        }
+        for name, place, distance, image in zip(
+            _names(run)[:SHOWN], z[:SHOWN, axes], off, run.arrays["images"][:SHOWN], strict=True
         )
     ]
-    walk = run.arrays[section["walk"]].tolist()
+    walk = run.arrays[section["walk"]][:, axes].round(4).tolist()
+    places = [[axes.index(axis) for axis in pair] for pair in planes]
+    prior, posterior = _veils(run, views[-1]["reach"], planes)
     return Plane(
-        pictures.carry((run.folder / section["picture"]).read_bytes(), frames[0].size),
-        pictures.density(prior),
-        None if posterior is None else pictures.density(posterior),
-        {"reach": reach, "side": side, "images": images, "walk": walk},
+        sprites,
+        len(planes) > 1,
+        len(axes) == z.shape[1],
+        len(axes) == 1,
+        prior,
+        posterior,
+        {"views": views, "axes": axes, "planes": places, "images": images, "walk": walk},
     )
+
+
+def _veils(run: Run, reach: float, planes: list[list[int]]) -> tuple[Picture, Picture | None]:
+    """The prior density as far as `reach`, and the posterior densities if a run wrote them."""
+    axis = np.linspace(-reach, reach, 192)
+    height = np.exp(-(axis**2) / 2)
+    prior = height[None] if planes == [[0]] else np.outer(height, height)
+    posterior = run.arrays.get("posterior")
+    if posterior is None or planes != [[0, 1]]:
+        return pictures.density(prior), None
+    # All in one veil, each as high as the others.
+    peaks = np.maximum(posterior.max((1, 2), keepdims=True), 1e-300)
+    # z_2 grows upward.
+    return pictures.density(prior), pictures.density((posterior / peaks).max(0)[::-1])
 
 
 def sprite(run: Run, section: dict[str, Any]) -> Film | None:
@@ -202,13 +238,19 @@ def charts(run: Run) -> list[Chart]:
             {
                 "title": told["title"],
                 "iterations": [iterations[i] for i in kept],
-                "values": [run.history[told["column"]][i] for i in kept],
+                "values": [_rounded(run.history[told["column"]][i]) for i in kept],
+                "label": told["label"],
                 "log": bool(told.get("log")),
             },
         )
         for told in run.manifest.get("charts", [])
         if told["advice"] and told["column"] in run.history
     ]
+
+
+def _rounded(value: float | None) -> float | None:
+    """More digits than a chart tells are many bytes of a page; none if no axis reaches it."""
+    return None if value is None or abs(value) > 1e300 else float(f"{value:.6g}")
 
 
 def command(run: Run) -> list[str]:
