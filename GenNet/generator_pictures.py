@@ -36,11 +36,11 @@ class Sprite(NamedTuple):
 # In detail, where z is likely, and coarser as far out as one may search.  Of several planes, each
 # is coarser, for all of them are to take about as long and as many bytes as one.
 ONE_PLANE = {
-    "plane.webp": Sprite(33, 2.5, 64, 700_000),
-    "plane_wide.webp": Sprite(25, 6.0, 32, 200_000),
+    "plane.webp": Sprite(33, 2.5, 64, 1_200_000),
+    "plane_wide.webp": Sprite(25, 6.0, 32, 250_000),
 }
 SEVERAL_PLANES = {
-    "plane.webp": Sprite(17, 2.5, 32, 600_000),
+    "plane.webp": Sprite(17, 2.5, 32, 800_000),
     "plane_wide.webp": Sprite(13, 6.0, 32, 300_000),
 }
 

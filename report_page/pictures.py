@@ -1,15 +1,18 @@
 """Pictures as text that a page carries in itself."""
 
 import base64
+import bisect
 import io
+import math
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 LARGEST = 128  # pixels: larger images are reduced to this
-QUALITY = 90  # of WebP: no difference is seen at the sizes of the page
+QUALITIES = (90, 75, 60, 45, 30, 15)  # of WebP: at the first, no difference is seen on the page
 TALLEST = 16_000  # pixels: what WebP can hold, rounded down
 
 
@@ -29,11 +32,20 @@ class Film(NamedTuple):
     milliseconds: int  # that a frame is shown
 
 
-def embed(picture: Image.Image, lossless: bool = False) -> Picture:
-    """A picture as WebP in a data URI."""
-    content = io.BytesIO()
-    picture.save(content, "WEBP", quality=QUALITY, lossless=lossless)
-    return carry(content.getvalue(), picture.size)
+def embed(picture: Image.Image, room: float = math.inf, lossless: bool = False) -> Picture:
+    """A picture as WebP in a data URI, at the best quality that fits in `room` bytes."""
+
+    @cache
+    def content(quality: int) -> bytes:
+        written = io.BytesIO()
+        picture.save(written, "WEBP", quality=quality, lossless=lossless)
+        return written.getvalue()
+
+    # The better, the larger; the last is taken as it is.
+    place = bisect.bisect_left(
+        QUALITIES, True, hi=len(QUALITIES) - 1, key=lambda quality: len(content(quality)) <= room
+    )
+    return carry(content(QUALITIES[place]), picture.size)
 
 
 def carry(webp: bytes, size: tuple[int, int]) -> Picture:
@@ -47,17 +59,22 @@ def as_picture(image: np.ndarray) -> Image.Image:
     return picture.reduce(-(-picture.width // LARGEST))
 
 
-def grid(images: np.ndarray, columns: int) -> Picture:
+def grid(images: np.ndarray, columns: int, room: float = math.inf) -> Picture:
     """Images [N, S, S, 3] row by row in one picture, without gaps; the last row may be shorter."""
     tiles = [as_picture(image) for image in images]
     side = tiles[0].width
     sheet = Image.new("RGBA", (columns * side, -(-len(tiles) // columns) * side))
     for i, tile in enumerate(tiles):
         sheet.paste(tile, (i % columns * side, i // columns * side))
-    return embed(sheet)
+    return embed(sheet, room)
 
 
-def film(frames: Sequence[Image.Image], labels: Sequence[str], milliseconds: int) -> Film:
+def film(
+    frames: Sequence[Image.Image],
+    labels: Sequence[str],
+    milliseconds: int,
+    room: float = math.inf,
+) -> Film:
     """Frames of the size of the first; of too many, some in even strides, first and last."""
     width, height = frames[0].size
     most = max(1, TALLEST // height)
@@ -65,7 +82,7 @@ def film(frames: Sequence[Image.Image], labels: Sequence[str], milliseconds: int
     sheet = Image.new(frames[0].mode, (width, height * len(shown)))
     for place, i in enumerate(shown):
         sheet.paste(frames[i], (0, place * height))
-    return Film(embed(sheet), [labels[i] for i in shown], milliseconds)
+    return Film(embed(sheet, room), [labels[i] for i in shown], milliseconds)
 
 
 def density(values: np.ndarray) -> Picture:

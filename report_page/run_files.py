@@ -58,6 +58,7 @@ class Run:
         pictures: file name -> its frames, reduced by the scale that the manifest tells.
         panels: iteration -> panel of training's progress, reduced likewise.
         missing: a sentence for each file that is missing or damaged.
+        room: bytes of the page that it should take at most.
     """
 
     folder: Path
@@ -70,6 +71,7 @@ class Run:
     pictures: dict[str, list[Image.Image]] = field(default_factory=dict)
     panels: dict[int, Image.Image] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    room: float = math.inf
 
     @property
     def name(self) -> str:

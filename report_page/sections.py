@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SHOWN = 55  # images of a large category that are shown one by one
 POINTS = 1000  # of a chart: more than a screen has pixels for
 PATHS = {"data_path", "output_dir"}
+# Of the room of a run, what a picture may take: text of it takes a third more bytes.
+ROOM = {"picture": 0.27, "wide": 0.06, "film": 0.09, "sheet": 0.06}
 
 
 class Tile(NamedTuple):
@@ -118,6 +120,10 @@ def tiles(run: Run, section: dict[str, Any]) -> list[Tile]:
     return shown
 
 
+def _room(run: Run, what: str) -> float:
+    return ROOM[what] * run.room
+
+
 def _names(run: Run) -> list[str]:
     """File names of the training images; numbers if metrics.json does not tell."""
     count = len(run.arrays["images"])
@@ -128,7 +134,7 @@ def _names(run: Run) -> list[str]:
 def sheet(run: Run, section: dict[str, Any]) -> Picture | None:
     """An array of images in 8 columns."""
     images = run.arrays.get(section["array"])
-    return None if images is None else pictures.grid(images[:64], 8)
+    return None if images is None else pictures.grid(images[:64], 8, _room(run, "sheet"))
 
 
 def plane(run: Run, section: dict[str, Any]) -> Plane | None:
@@ -142,7 +148,8 @@ def plane(run: Run, section: dict[str, Any]) -> Plane | None:
     if z is None or axes[-1] >= z.shape[1] or section["picture"] not in run.pictures:
         return None
     views, sprites = [], []
-    for name in (section["picture"], section["wide"]):
+    for key in ("picture", "wide"):
+        name = section[key]
         about, found = run.about(name), run.pictures.get(name)
         if not found or about["axes"] != planes:
             continue
@@ -151,7 +158,13 @@ def plane(run: Run, section: dict[str, Any]) -> Plane | None:
         if rest or found[0].height != rows * tile:
             return None
         views.append({"reach": about["reach"], "side": about["side"]})
-        sprites.append(pictures.carry((run.folder / name).read_bytes(), found[0].size))
+        webp = (run.folder / name).read_bytes()
+        fits = len(webp) <= _room(run, key)
+        sprites.append(
+            pictures.carry(webp, found[0].size)
+            if fits
+            else pictures.embed(found[0], _room(run, key))
+        )
     off = np.linalg.norm(np.delete(z, axes, 1), axis=1).round(4).tolist()
     images = [
         {
@@ -203,7 +216,7 @@ def sprite(run: Run, section: dict[str, Any]) -> Film | None:
     side = sheet.height // len(steps)
     frames = [sheet.crop((0, i * side, sheet.width, (i + 1) * side)) for i in range(len(steps))]
     labels = [f"{told.get('unit', 'step')} {step} of {steps[-1]}" for step in steps]
-    return pictures.film(frames, labels, told["milliseconds"])
+    return pictures.film(frames, labels, told["milliseconds"], _room(run, "film"))
 
 
 def gif(run: Run, section: dict[str, Any]) -> Film | None:
@@ -213,7 +226,7 @@ def gif(run: Run, section: dict[str, Any]) -> Film | None:
         return None
     told = run.about(section["picture"])
     labels = [f"{i + 1} of {len(frames)}" for i in range(len(frames))]
-    return pictures.film(frames, labels, told["milliseconds"])
+    return pictures.film(frames, labels, told["milliseconds"], _room(run, "film"))
 
 
 def training(run: Run) -> Film | None:
@@ -221,7 +234,7 @@ def training(run: Run) -> Film | None:
     if not run.panels:
         return None
     labels = [f"iteration {iteration}" for iteration in run.panels]
-    return pictures.film(list(run.panels.values()), labels, 400)
+    return pictures.film(list(run.panels.values()), labels, 400, _room(run, "film"))
 
 
 def charts(run: Run) -> list[Chart]:
