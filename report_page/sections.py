@@ -263,7 +263,7 @@ def charts(run: Run) -> list[Chart]:
 
 def _rounded(value: float | None) -> float | None:
     """More digits than a chart tells are many bytes of a page; none if no axis reaches it."""
-    return None if value is None or abs(value) > 1e300 else float(f"{value:.6g}")
+    return None if value is None or abs(value) > 1e300 else float(f"{value:.8g}")
 
 
 def command(run: Run) -> list[str]:
