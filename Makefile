@@ -70,8 +70,11 @@ $(VENV)/run-ready: requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	touch $@
 
-$(VENV)/test-ready: tests/requirements.txt attacks/requirements.txt requirements.txt | $(BIN)/python
+# With npm, axe-core as well, which looks at the report; without it, those tests are skipped.
+$(VENV)/test-ready: tests/requirements.txt attacks/requirements.txt requirements.txt \
+		tests/package-lock.json | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -r tests/requirements.txt
+	if command -v npm > /dev/null; then npm ci --prefix tests --silent --no-audit --no-fund; fi
 	touch $@
 
 $(VENV)/attack-ready: attacks/requirements.txt requirements.txt | $(BIN)/python

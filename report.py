@@ -26,7 +26,8 @@ from common.flags import Parser  # noqa: E402
 from report_page import again, comparison, run_files, sections, story, tables  # noqa: E402
 
 PAGE = ROOT / "report_page"
-SCRIPTS = ("plane.js", "film.js", "chart.js")
+PAGE_BYTES = 12e6  # that a page of two to six runs should take at most: it opens at once
+SCRIPTS = ("axes.js", "plane.js", "film.js", "chart.js", "curves.js")
 
 
 class ReportError(MistakeError):
@@ -96,6 +97,8 @@ def report(folders: list[Path], output: Path) -> None:
         raise ReportError(f"there is no run under {ROOT / 'output'}: make one with `make run`.")
     check_writable(output)
     runs = [run_files.read(folder.resolve()) for folder in folders]
+    for run in runs:
+        run.room = PAGE_BYTES / min(max(len(runs), 2), 6)
     page = render(runs).encode("utf-8", "backslashreplace")  # of names that are no Unicode
     write_whole(output, lambda file: file.write(page))
     for run in runs:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+from itertools import combinations
+from typing import NamedTuple
+
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
@@ -12,12 +17,32 @@ from GenNet import GenNet
 
 COLUMNS = 11  # pairs in a row of the panel of reconstructions, and
 SHOWN = 55  # pairs in all
-PLANE_SIDE = 33  # images along an edge of the plane's sprite
-PLANE_REACH = 2.5  # standard deviations of the prior, from the middle to an edge
 GRID_SIDE = 8  # images along an edge of the panel over the plane
 GRID_REACH = 2.0  # standard deviations of the prior
 WALK_STEPS = 120  # of the walk through the training images
 WALK_MILLISECONDS = 60  # that a step of it is shown
+PLANE_AXES = 4  # of z at most, of which the report shows planes
+
+
+class Sprite(NamedTuple):
+    """How closely a sprite of the report covers the plane."""
+
+    side: int  # images along an edge
+    reach: float  # standard deviations of the prior, from the middle to an edge
+    tile: int  # pixels of an image, at most
+    most: int  # bytes of its file
+
+
+# In detail, where z is likely, and coarser as far out as one may search.  Of several planes, each
+# is coarser, for all of them are to take about as long and as many bytes as one.
+ONE_PLANE = {
+    "plane.webp": Sprite(33, 2.5, 64, 1_200_000),
+    "plane_wide.webp": Sprite(25, 6.0, 32, 250_000),
+}
+SEVERAL_PLANES = {
+    "plane.webp": Sprite(17, 2.5, 32, 800_000),
+    "plane_wide.webp": Sprite(13, 6.0, 32, 300_000),
+}
 
 
 def reconstruction_panel(images: np.ndarray, reconstructions: np.ndarray) -> Figure:
@@ -61,17 +86,41 @@ def samples_panel(samples: np.ndarray) -> Figure:
     return figures.panel(figures.wrapped(samples, 8), "Samples of the model: f(z), z ~ N(0, I)")
 
 
-def plane_sprite(model: GenNet) -> np.ndarray:
-    """f(z) on a PLANE_SIDE x PLANE_SIDE grid over [-PLANE_REACH, PLANE_REACH]^2, for the report.
+def plane_axes(z: np.ndarray) -> list[tuple[int, ...]]:
+    """The pairs of axes of z [N, d] whose planes are shown, counted from 0; the line if d is 1.
 
-    A sprite (see `figures.sprite`), uint8 [H, W, 3]: z_1 grows to the right, z_2 upward, and the
-    outermost tiles are f(z) on the border of the square.
+    Of more than PLANE_AXES axes, those along which the inferred z vary most.
     """
-    axis = np.linspace(-PLANE_REACH, PLANE_REACH, PLANE_SIDE)
-    rows = [
-        figures.sprite(model.generate(np.stack([axis, np.full(PLANE_SIDE, z_2)], 1)), PLANE_SIDE)
-        for z_2 in axis[::-1]
-    ]
+    if z.shape[1] == 1:
+        return [(0,)]
+    chosen = np.argsort(-z.std(0), kind="stable")[:PLANE_AXES]
+    return list(combinations(sorted(chosen.tolist()), 2))
+
+
+def plane_sprite(
+    model: GenNet, z_dim: int, planes: Sequence[tuple[int, ...]], sprite: Sprite
+) -> np.ndarray:
+    """f(z) on even grids over squares of the latent space, for the report.
+
+    Args:
+        model: that generates.
+        z_dim: d.
+        planes: the axes of each, as `plane_axes` chooses them; elsewhere z is 0.
+        sprite: the grid, over [-reach, reach]^2.
+
+    Returns:
+        A sprite (see `figures.sprite`), uint8 [H, W, 3], the planes one below another: the first
+        axis grows to the right, the second upward, and the outermost tiles are f(z) on the border.
+        A line is one row.
+    """
+    axis = np.linspace(-sprite.reach, sprite.reach, sprite.side)
+    rows = []
+    for axes in planes:
+        for up in axis[::-1] if len(axes) == 2 else [0.0]:
+            z = np.zeros([sprite.side, z_dim])
+            z[:, axes[-1]] = up
+            z[:, axes[0]] = axis
+            rows.append(figures.sprite(model.generate(z), sprite.side, sprite.tile))
     return np.concatenate(rows)
 
 
@@ -96,14 +145,15 @@ def closed_walk(z: np.ndarray) -> np.ndarray:
     return np.concatenate(steps)
 
 
-def moving_pictures(model: GenNet, walk: np.ndarray) -> dict[str, Picture]:
-    """The plane (for a z of two dimensions) and the walk [T, d]."""
+def moving_pictures(model: GenNet, z: np.ndarray, walk: np.ndarray) -> dict[str, Picture]:
+    """The planes through the inferred z [N, d], and the walk [T, d]."""
     pictures = {}
-    if walk.shape[1] == 2:
-        sprite = plane_sprite(model)
-        pictures["plane.webp"] = Picture(
-            lambda file: figures.write_webp(file, sprite),
-            {"side": PLANE_SIDE, "reach": PLANE_REACH},
+    planes = plane_axes(z)
+    for name, sprite in (ONE_PLANE if len(planes) == 1 else SEVERAL_PLANES).items():
+        picture = plane_sprite(model, z.shape[1], planes, sprite)
+        pictures[name] = Picture(
+            partial(figures.write_webp, picture=picture, most=sprite.most),
+            {"side": sprite.side, "reach": sprite.reach, "axes": planes},
         )
     scale = figures.SCALE
     frames = list(figures.to_uint8(model.generate(walk)).repeat(scale, 1).repeat(scale, 2))

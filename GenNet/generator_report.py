@@ -121,7 +121,13 @@ UNSEEN: dict[str, list[dict[str, Any]]] = {  # sections of what --occlude and --
 }
 
 SECTIONS: list[dict[str, Any]] = [
-    {"kind": "plane", "picture": "plane.webp", "walk": "walk", "z": "z"},
+    {
+        "kind": "plane",
+        "picture": "plane.webp",
+        "wide": "plane_wide.webp",
+        "walk": "walk",
+        "z": "z",
+    },
     {
         "kind": "tiles",
         "item": 1,
@@ -306,14 +312,7 @@ POSTERIOR: list[dict[str, Any]] = [
 ]
 
 
-def sections(pictures: set[str], unseen: set[str]) -> list[dict[str, Any]]:
-    """The sections of a run, in order.
-
-    Args:
-        pictures: that it wrote.
-        unseen: keys of UNSEEN that it has.
-    """
-    # The plane is there for a z of two dimensions alone.
-    shown = [s for s in SECTIONS if s["kind"] != "plane" or s["picture"] in pictures]
+def sections(unseen: set[str]) -> list[dict[str, Any]]:
+    """The sections of a run, in order; of what learning did not see those keys of UNSEEN."""
     restored = [section for name in UNSEEN if name in unseen for section in UNSEEN[name]]
-    return [*shown, *restored, *POSTERIOR]
+    return [*SECTIONS, *restored, *POSTERIOR]

@@ -197,8 +197,8 @@ class Experiment(command.Experiment):
         with doing("Pictures, still and moving"):
             shown = pictures.still_pictures(arrays)
             shown |= self.unseen_pictures(restored)
-            shown |= pictures.moving_pictures(model, arrays["walk"])
-        sections = generator_report.sections({*shown}, {*restored})
+            shown |= pictures.moving_pictures(model, arrays["z"], arrays["walk"])
+        sections = generator_report.sections({*restored})
         arrays |= self.unseen_arrays(restored)
         return Results(shown, arrays, numbers, headline, sections)
 

@@ -10,6 +10,7 @@ function startFilm(film) {
 
   function show() {
     const i = Number(slider.value);
+    context.clearRect(0, 0, canvas.width, canvas.height);  // frames have gaps
     context.drawImage(
       sprite, 0, i * canvas.height, canvas.width, canvas.height,
       0, 0, canvas.width, canvas.height,
@@ -37,6 +38,11 @@ function startFilm(film) {
     button.setAttribute("aria-pressed", "true");
   });
   slider.addEventListener("input", () => { stop(); show(); });
+  // A stop of the tab key where there is something to scroll.
+  const frame = film.querySelector(".frame");
+  new ResizeObserver(() => {
+    frame.tabIndex = frame.scrollWidth > frame.clientWidth ? 0 : -1;
+  }).observe(frame);
   show();
 }
 

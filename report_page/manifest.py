@@ -32,6 +32,7 @@ from common.run_folder import FORMAT, is_sitting
 
 FORMATS = {".png": "PNG", ".gif": "GIF", ".webp": "WEBP"}  # as Pillow calls what a name promises
 FRAMES = 1000  # of a picture
+PLANES = 6  # of a latent space: all pairs of four axes
 TEXT = 2000  # characters of a text at most
 MANY = 50  # of columns, figures, equations and items at most
 DEEP = 10  # steps of a path at most
@@ -148,11 +149,26 @@ def _is_own(name: str, *suffixes: str) -> bool:
 
 
 def _is_plane(section: dict[str, Any], pictures: dict[str, Any]) -> bool:
-    about = _about(section, pictures)
-    return (
-        _is_own(section["picture"])
+    told = [(section[key], _dictionary(pictures.get(section[key]))) for key in ("picture", "wide")]
+    return all(
+        _is_own(name)
         and is_whole(about.get("side"))
         and 0 < (finite(about.get("reach")) or 0) <= 1000
+        and _are_planes(about.get("axes"))
+        for name, about in told
+    )
+
+
+def _are_planes(axes: object) -> bool:
+    """Whether these are a few pairs of different axes, counted from 0; or one alone, of a line."""
+    if axes == [[0]]:
+        return True
+    return (
+        isinstance(axes, list)
+        and 0 < len(axes) <= PLANES
+        and all(isinstance(pair, list) and len(pair) == 2 for pair in axes)
+        and all(type(axis) is int and 0 <= axis <= 10**6 for pair in axes for axis in pair)
+        and all(first != second for first, second in axes)
     )
 
 
@@ -221,7 +237,7 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    "plane": Kind({"picture", "z", "walk"}, _is_plane),
+    "plane": Kind({"picture", "wide", "z", "walk"}, _is_plane),
     "tiles": Kind(
         {"title", "caption"},
         lambda section, _: "images" in _dictionary(section.get("arrays")),

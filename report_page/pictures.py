@@ -1,15 +1,18 @@
 """Pictures as text that a page carries in itself."""
 
 import base64
+import bisect
 import io
+import math
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 LARGEST = 128  # pixels: larger images are reduced to this
-QUALITY = 90  # of WebP: no difference is seen at the sizes of the page
+QUALITIES = (90, 75, 60, 45, 30, 15)  # of WebP: at the first, no difference is seen on the page
 WIDEST = 1500  # pixels: wider panels and charts are reduced to this
 TALLEST = 16_000  # pixels: what WebP can hold, rounded down
 
@@ -31,11 +34,20 @@ class Film(NamedTuple):
     still: Picture  # the last frame, for a page without scripts
 
 
-def embed(picture: Image.Image, lossless: bool = False) -> Picture:
-    """A picture as WebP in a data URI."""
-    content = io.BytesIO()
-    picture.save(content, "WEBP", quality=QUALITY, lossless=lossless)
-    return carry(content.getvalue(), picture.size)
+def embed(picture: Image.Image, room: float = math.inf, lossless: bool = False) -> Picture:
+    """A picture as WebP in a data URI, at the best quality that fits in `room` bytes."""
+
+    @cache
+    def content(quality: int) -> bytes:
+        written = io.BytesIO()
+        picture.save(written, "WEBP", quality=quality, lossless=lossless)
+        return written.getvalue()
+
+    # The better, the larger; the last is taken as it is.
+    place = bisect.bisect_left(
+        QUALITIES, True, hi=len(QUALITIES) - 1, key=lambda quality: len(content(quality)) <= room
+    )
+    return carry(content(QUALITIES[place]), picture.size)
 
 
 def whole(picture: Image.Image) -> Picture:
@@ -58,25 +70,30 @@ def as_picture(image: np.ndarray) -> Image.Image:
     return picture.reduce(-(-picture.width // LARGEST))
 
 
-def grid(images: np.ndarray, columns: int) -> Picture:
-    """Images [N, S, S, 3] row by row in one picture, without gaps."""
+def grid(images: np.ndarray, columns: int, room: float = math.inf) -> Picture:
+    """Images [N, S, S, 3] row by row in one picture, without gaps; the last row may be shorter."""
     tiles = [as_picture(image) for image in images]
     side = tiles[0].width
-    sheet = Image.new("RGB", (columns * side, -(-len(tiles) // columns) * side), "white")
+    sheet = Image.new("RGBA", (columns * side, -(-len(tiles) // columns) * side))
     for i, tile in enumerate(tiles):
         sheet.paste(tile, (i % columns * side, i // columns * side))
-    return embed(sheet)
+    return embed(sheet, room)
 
 
-def film(frames: Sequence[Image.Image], labels: Sequence[str], milliseconds: int) -> Film:
-    """Frames in RGB, of the size of the first; of too many, some in even strides."""
+def film(
+    frames: Sequence[Image.Image],
+    labels: Sequence[str],
+    milliseconds: int,
+    room: float = math.inf,
+) -> Film:
+    """Frames of the size of the first; of too many, some in even strides, first and last."""
     width, height = frames[0].size
     most = max(1, TALLEST // height)
     shown = np.linspace(0, len(frames) - 1, min(len(frames), most)).round().astype(int)
-    sheet = Image.new("RGB", (width, height * len(shown)), "white")
+    sheet = Image.new(frames[0].mode, (width, height * len(shown)))
     for place, i in enumerate(shown):
         sheet.paste(frames[i], (0, place * height))
-    return Film(embed(sheet), [labels[i] for i in shown], milliseconds, embed(frames[-1]))
+    return Film(embed(sheet, room), [labels[i] for i in shown], milliseconds, embed(frames[-1]))
 
 
 def density(values: np.ndarray) -> Picture:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import os
 import re
 import warnings
@@ -15,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageSequence
 
 from common.files import DamagedError, FileError, open_regular, read_arrays, read_json
-from report_page import manifest
+from report_page import manifest, panels
 from report_page.manifest import FORMATS, FRAMES, KINDS, finite, is_whole
 from report_page.pictures import TALLEST
 
@@ -46,6 +47,7 @@ class Run:
         tables: file name -> the dictionary in a JSON file that a section shows.
         panels: iteration -> panel of training's progress, reduced likewise.
         missing: a sentence for each file that is missing or damaged.
+        room: bytes of the page that it should take at most.
     """
 
     folder: Path
@@ -59,6 +61,7 @@ class Run:
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)
     panels: dict[int, Image.Image] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    room: float = math.inf
 
     @property
     def name(self) -> str:
@@ -143,9 +146,10 @@ def read(folder: Path) -> Run:
 
 def _read_sections(run: Run) -> None:
     """Read the files that the sections show, each once."""
+    readers = (("picture", _read_picture), ("wide", _read_picture), ("file", _read_table))
     seen = {"metrics.json"}
     for section in run.sections:
-        for key, reader in (("picture", _read_picture), ("file", _read_table)):
+        for key, reader in readers:
             if key not in KINDS[section["kind"]].texts or section[key] in seen:
                 continue
             seen.add(section[key])
@@ -163,7 +167,7 @@ def _read_table(run: Run, path: Path) -> None:
 
 
 def _read_panel(run: Run, path: Path) -> None:
-    run.panels[int(path.stem)] = _frames(path, run.manifest["progress"]["scale"])[0]
+    run.panels[int(path.stem)] = _frames(path, run.manifest["progress"]["scale"], panels.cut)[0]
 
 
 def _panels(folder: Path) -> list[str]:
@@ -265,8 +269,14 @@ def _posterior(path: Path, reach: float) -> np.ndarray:
     return density
 
 
-def _frames(path: Path, scale: int) -> list[Image.Image]:
-    """The frames of a picture in RGB, reduced by `scale`: all of it, so that damage shows now."""
+def _in_rgb(frame: Image.Image) -> Image.Image:
+    return frame.convert("RGB")
+
+
+def _frames(
+    path: Path, scale: int, prepare: Callable[[Image.Image], Image.Image] = _in_rgb
+) -> list[Image.Image]:
+    """The frames of a picture, reduced by `scale`: all of it, so that damage shows now."""
     frames: list[Image.Image] = []
     with open_regular(path, PICTURE_BYTES) as file, warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -278,5 +288,5 @@ def _frames(path: Path, scale: int) -> list[Image.Image]:
         for frame in ImageSequence.Iterator(picture):
             if len(frames) == FRAMES or (len(frames) + 1) * width * height > PIXELS:
                 raise DamagedError(f"it has more than {FRAMES} frames or {PIXELS} pixels")
-            frames.append(frame.convert("RGB").reduce(scale))
+            frames.append(prepare(frame).reduce(scale))
     return frames

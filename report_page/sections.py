@@ -15,6 +15,8 @@ from report_page.run_files import Run
 SHOWN = 55  # images of a large category that are shown one by one
 POINTS = 1000  # of a chart: more than a screen has pixels for
 STILL = 9  # images along an edge of the plane, where no script draws it
+# Of the room of a run, what a picture may take: text of it takes a third more bytes.
+ROOM = {"picture": 0.27, "wide": 0.06, "film": 0.09, "sheet": 0.06}
 
 
 class Tile(NamedTuple):
@@ -38,9 +40,12 @@ class Chart(NamedTuple):
 
 
 class Plane(NamedTuple):
-    """The latent plane: its sprite, the training images in it, densities, and a walk."""
+    """Planes of the latent space: sprites, the training images in them, densities, and a walk."""
 
-    sprite: Picture
+    sprites: list[Picture]  # in detail, and farther out if that one can be read
+    several: bool  # whether there are axes to choose from
+    all_axes: bool  # whether these are all that z has
+    line: bool  # z has one dimension
     prior: Picture
     posterior: Picture | None
     data: dict[str, Any]  # as plane.js reads it
@@ -131,6 +136,10 @@ def tiles(run: Run, section: dict[str, Any]) -> list[Tile]:
     return shown
 
 
+def _room(run: Run, what: str) -> float:
+    return ROOM[what] * run.room
+
+
 def _names(run: Run) -> list[str]:
     """File names of the training images; numbers if metrics.json does not tell."""
     count = len(run.arrays["images"])
@@ -141,44 +150,85 @@ def _names(run: Run) -> list[str]:
 def sheet(run: Run, section: dict[str, Any]) -> Picture | None:
     """An array of images in 8 columns."""
     images = run.arrays.get(section["array"])
-    return None if images is None else pictures.grid(images[:64], 8)
+    return None if images is None else pictures.grid(images[:64], 8, _room(run, "sheet"))
 
 
 def plane(run: Run, section: dict[str, Any]) -> Plane | None:
-    """The latent plane, of a z of two dimensions."""
-    frames, z = run.pictures.get(section["picture"]), run.arrays.get(section["z"])
-    told = run.about(section["picture"])
-    reach, side = told["reach"], told["side"]
-    if not frames or z is None or z.shape[1] != 2 or frames[0].width % side:
+    """Planes of the latent space, through 0 along two axes of z each; or the line, if it has one.
+
+    Of the z of a training image, those axes are on the page, and how far it lies off them all.
+    """
+    z, told = run.arrays.get(section["z"]), run.about(section["picture"])
+    planes: list[list[int]] = told["axes"]
+    axes = sorted({axis for pair in planes for axis in pair})
+    if z is None or axes[-1] >= z.shape[1] or section["picture"] not in run.pictures:
         return None
-    axis = np.linspace(-reach, reach, 96)
-    prior = np.exp(-(axis[:, None] ** 2 + axis**2) / 2)
-    posterior = run.arrays.get("posterior")
-    if posterior is not None:  # all in one veil, each as high as the others
-        peaks = np.maximum(posterior.max((1, 2), keepdims=True), 1e-300)
-        posterior = (posterior / peaks).max(0)[::-1]  # z_2 grows upward
+    views, sprites = [], []
+    for key in ("picture", "wide"):
+        name = section[key]
+        about, found = run.about(name), run.pictures.get(name)
+        if not found or about["axes"] != planes:
+            continue
+        tile, rest = divmod(found[0].width, about["side"])
+        rows = len(planes) * (about["side"] if len(axes) > 1 else 1)
+        if rest or found[0].height != rows * tile:
+            return None
+        views.append({"reach": about["reach"], "side": about["side"]})
+        webp = (run.folder / name).read_bytes()
+        fits = len(webp) <= _room(run, key)
+        sprites.append(
+            pictures.carry(webp, found[0].size)
+            if fits
+            else pictures.embed(found[0], _room(run, key))
+        )
+    off = np.linalg.norm(np.delete(z, axes, 1), axis=1).round(4).tolist()
     images = [
-        {"name": name, "z": place.tolist(), "image": pictures.embed(pictures.as_picture(image)).uri}
-        for name, place, image in zip(
-            _names(run)[:SHOWN], z[:SHOWN], run.arrays["images"][:SHOWN], strict=True
+        {
+            "name": name,
+            "z": place.round(4).tolist(),
+            "off": distance,
+            "image": pictures.embed(pictures.as_picture(image)).uri,
+        }
+        for name, place, distance, image in zip(
+            _names(run)[:SHOWN], z[:SHOWN, axes], off, run.arrays["images"][:SHOWN], strict=True
         )
     ]
-    walk = run.arrays[section["walk"]].tolist()
+    walk = run.arrays[section["walk"]][:, axes].round(4).tolist()
+    places = [[axes.index(axis) for axis in pair] for pair in planes]
+    prior, posterior = _veils(run, views[-1]["reach"], planes)
     return Plane(
-        pictures.carry((run.folder / section["picture"]).read_bytes(), frames[0].size),
-        pictures.density(prior),
-        None if posterior is None else pictures.density(posterior),
-        {"reach": reach, "side": side, "images": images, "walk": walk},
-        _still(frames[0], side),
+        sprites,
+        len(planes) > 1,
+        len(axes) == z.shape[1],
+        len(axes) == 1,
+        prior,
+        posterior,
+        {"views": views, "axes": axes, "planes": places, "images": images, "walk": walk},
+        _still(run.pictures[section["picture"]][0], views[0]["side"]),
     )
 
 
+def _veils(run: Run, reach: float, planes: list[list[int]]) -> tuple[Picture, Picture | None]:
+    """The prior density as far as `reach`, and the posterior densities if a run wrote them."""
+    axis = np.linspace(-reach, reach, 192)
+    height = np.exp(-(axis**2) / 2)
+    prior = height[None] if planes == [[0]] else np.outer(height, height)
+    posterior = run.arrays.get("posterior")
+    if posterior is None or planes != [[0, 1]]:
+        return pictures.density(prior), None
+    # All in one veil, each as high as the others.
+    peaks = np.maximum(posterior.max((1, 2), keepdims=True), 1e-300)
+    # z_2 grows upward.
+    return pictures.density(prior), pictures.density((posterior / peaks).max(0)[::-1])
+
+
 def _still(sheet: Image.Image, side: int) -> Picture:
-    """At most STILL x STILL tiles of a sprite of `side` x `side`."""
+    """At most STILL x STILL tiles of a sprite with `side` tiles in a row: of its first plane."""
     tile = sheet.width // side
     places = np.linspace(0, side - 1, min(side, STILL)).round().astype(int)
-    still = Image.new("RGB", (len(places) * tile, len(places) * tile))
-    for row, i in enumerate(places):
+    rows = places if sheet.height > tile else places[:1]  # of a line, there is one
+    still = Image.new("RGB", (len(places) * tile, len(rows) * tile))
+    for row, i in enumerate(rows):
         for column, j in enumerate(places):
             box = (j * tile, i * tile, (j + 1) * tile, (i + 1) * tile)
             still.paste(sheet.crop(box), (column * tile, row * tile))
@@ -202,7 +252,7 @@ def sprite(run: Run, section: dict[str, Any]) -> Film | None:
     side = sheet.height // len(steps)
     frames = [sheet.crop((0, i * side, sheet.width, (i + 1) * side)) for i in range(len(steps))]
     labels = [f"{told.get('unit', 'step')} {step} of {steps[-1]}" for step in steps]
-    return pictures.film(frames, labels, told["milliseconds"])
+    return pictures.film(frames, labels, told["milliseconds"], _room(run, "film"))
 
 
 def gif(run: Run, section: dict[str, Any]) -> Film | None:
@@ -212,7 +262,7 @@ def gif(run: Run, section: dict[str, Any]) -> Film | None:
         return None
     told = run.about(section["picture"])
     labels = [f"{i + 1} of {len(frames)}" for i in range(len(frames))]
-    return pictures.film(frames, labels, told["milliseconds"])
+    return pictures.film(frames, labels, told["milliseconds"], _room(run, "film"))
 
 
 def training(run: Run) -> Film | None:
@@ -220,7 +270,7 @@ def training(run: Run) -> Film | None:
     if not run.panels:
         return None
     labels = [f"iteration {iteration}" for iteration in run.panels]
-    return pictures.film(list(run.panels.values()), labels, 400)
+    return pictures.film(list(run.panels.values()), labels, 400, _room(run, "film"))
 
 
 def charts(run: Run) -> list[Chart]:
@@ -237,7 +287,8 @@ def charts(run: Run) -> list[Chart]:
             {
                 "title": told["title"],
                 "iterations": [iterations[i] for i in kept],
-                "values": [run.history[told["column"]][i] for i in kept],
+                "values": [_rounded(run.history[told["column"]][i]) for i in kept],
+                "label": told["label"],
                 "log": bool(told.get("log")),
             },
             told.get("item", 0),
@@ -253,3 +304,8 @@ def duration(run: Run) -> str | None:
     if seconds is None:
         return None
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
+
+
+def _rounded(value: float | None) -> float | None:
+    """More digits than a chart tells are many bytes of a page; none if no axis reaches it."""
+    return None if value is None or abs(value) > 1e300 else float(f"{value:.8g}")

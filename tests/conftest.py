@@ -211,3 +211,12 @@ def tools() -> dict[str, ModuleType]:
 def posterior_flags(folder: Path) -> list[str]:
     """For posterior.py, of the run in `folder`."""
     return [f"--output_dir={folder.parent}", f"--category={folder.name}", "--draws=16"]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium, for modules that import `browsing`."""
+    import browsing
+
+    with browsing.chromium() as browser:
+        yield browser

@@ -31,7 +31,8 @@ from common.command import make_parser
 WRITTEN = {
     "GenNet": [
         *(f"{name}.png" for name in ("reconstruction", "samples", "interpolation", "latent")),
-        *("loss.png", "diagnostics.png", "plane.webp", "interpolation.gif", "training.gif"),
+        *("loss.png", "diagnostics.png", "plane.webp", "plane_wide.webp"),
+        *("interpolation.gif", "training.gif"),
     ],
     "DesNet": [
         *(f"{name}.png" for name in ("synthesis", "langevin", "loss", "diagnostics", "moments")),

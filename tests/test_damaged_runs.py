@@ -256,17 +256,24 @@ def test_history_that_is_no_table_is_named(copies, tmp_path, header, row):
         {"progress": {"scale": 10**400}},
         {"format": [[1]]},
         *(
-            {"pictures": {"plane.webp": {"side": 33, "reach": 2.5}, "interpolation.gif": about}}
+            {"pictures": {"interpolation.gif": about}}
             for about in (
                 {"scale": 0.5, "milliseconds": 60},
                 {"scale": 2, "milliseconds": 10**400},
                 {"scale": [2], "milliseconds": 60},
             )
         ),
+        *(
+            {"pictures": {"plane_wide.webp": {"side": 25, "reach": 6, "axes": axes}}}
+            for axes in (None, [], [[0, 0]], [[0]] * 2, [[0, -1]], [[0, 10**400]], [[0, 1]] * 7)
+        ),
     ],
     ids=lambda values: str(values)[:40],
 )
 def test_a_manifest_that_asks_for_nonsense(copies, tmp_path, values):
+    manifest = json.loads((copies[0] / "manifest.json").read_text())
+    if "pictures" in values:  # all others are as they should be
+        values = {"pictures": manifest["pictures"] | values["pictures"]}
     change(copies[0] / "manifest.json", **values)
     page = page_of(copies, tmp_path)
     assert "manifest.json is damaged" in page
@@ -281,6 +288,17 @@ def test_pictures_lie_in_the_folder_of_the_run(copies, tmp_path):
     manifest["pictures"][str(secret)] = manifest["pictures"]["plane.webp"]
     change(copies[0] / "manifest.json", **manifest)
     assert "manifest.json is damaged" in page_of(copies, tmp_path)
+
+
+@pytest.mark.parametrize("axes", [[[0, 2]], [[0, 1], [0, 1]], [[0]]])
+def test_planes_that_do_not_go_with_their_sprites_are_left_out(copies, tmp_path, axes):
+    manifest = json.loads((copies[0] / "manifest.json").read_text())
+    for name in ("plane.webp", "plane_wide.webp"):
+        manifest["pictures"][name]["axes"] = axes
+    change(copies[0] / "manifest.json", **manifest)
+    page = page_of(copies, tmp_path)
+    assert "Walk" not in page.split("Reconstructions")[0]
+    assert "Reconstructions" in page
 
 
 # Pictures

@@ -201,7 +201,7 @@ def _learn(experiment: Experiment, run: Run) -> None:
         for record in run.follow(experiment.train(), total):
             say_if_it_went_back(record)
             experiment.note(record)
-            if int(record["iteration"]) % settings.log_step == 0:
+            if is_logged(int(record["iteration"]), settings):
                 save_progress(experiment, run)
         save_checkpoint(experiment, run)
         left = leaves(cluster, run.stop)
@@ -213,12 +213,19 @@ def _learn(experiment: Experiment, run: Run) -> None:
     run.report(headline, total)
 
 
+def is_logged(iteration: int, settings: Settings) -> bool:
+    """Whether a panel and a checkpoint are written after an iteration: films begin at the first."""
+    return iteration == 1 or iteration % settings.log_step == 0
+
+
 def save_progress(experiment: Experiment, run: Run) -> None:
     """Write a panel and a checkpoint; the panel first, so that a resumed run lacks none."""
     shows_checkpoint = experiment.model is not experiment.learner
     if shows_checkpoint:
         save_checkpoint(experiment, run)
-    run.save_figure(history.panel(len(run.history)), experiment.progress())
+    panel, side = experiment.progress(), experiment.model.settings.image_size
+    name = history.panel(len(run.history))
+    run.save(name, lambda file: figures.write_panel(panel, file, side))
     if not shows_checkpoint:
         save_checkpoint(experiment, run)
 
@@ -239,7 +246,7 @@ def assist(experiment: Experiment, resume: bool) -> int | None:
     with cluster.watch():
         for record in history.until_stopped(experiment.train(), stop, cluster):
             done = int(record["iteration"])
-            if done % learner.settings.log_step == 0:
+            if is_logged(done, learner.settings):
                 learner.save(folder.checkpoint, done)
         learner.save(folder.checkpoint, done)
         leaves(cluster, stop)

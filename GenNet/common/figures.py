@@ -5,9 +5,11 @@ Pixels are shown in a fixed range.
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import io
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import IO
 
@@ -20,6 +22,7 @@ DPI = 100  # of every figure: a panel's pixels are shown one to one at this reso
 SCALE = 2  # a panel shows a pixel of an image as so many squared
 GAP = 2  # pixels between the tiles of a panel
 TILE = 64  # pixels: a sprite shows larger images at this size
+QUALITIES = (90, 75, 50, 35, 25, 10)  # of WebP
 SPRITE_BYTES = 2_000_000  # a page of several runs carries a few sprites
 GIF_BYTES = 1_900_000  # what mail and chat still take
 GIF_WIDTH = 1600  # pixels
@@ -78,6 +81,19 @@ def panel(
     return figure
 
 
+def write_panel(panel: Figure, file: IO[bytes], side: int) -> None:
+    """Write a panel of images that are `side` wide as PNG that says where its tiles lie.
+
+    "tiles" of the PNG: their left, top, right and bottom edge, the side of a tile and the gap to
+    the next, in pixels.  So the report can show them on a background of its own.
+    """
+    width, height = panel.get_size_inches() * DPI
+    left, bottom, right, top = panel.axes[0].get_position().extents
+    edges = (left * width, (1 - top) * height, right * width, (1 - bottom) * height)
+    tiles = " ".join(str(round(number)) for number in (*edges, SCALE * side, GAP))
+    panel.savefig(file, format="png", metadata={"tiles": tiles})
+
+
 def wrapped(images: np.ndarray, columns: int) -> list[np.ndarray]:
     """Images [N, S, S, 3] as rows of at most `columns` for a panel."""
     return [images[i : i + columns] for i in range(0, len(images), columns)]
@@ -105,12 +121,12 @@ def charts(series: dict[str, tuple[Sequence[float], str]], log: Sequence[str] = 
     return figure
 
 
-def sprite(images: np.ndarray, columns: int) -> np.ndarray:
+def sprite(images: np.ndarray, columns: int, tile: int = TILE) -> np.ndarray:
     """Images [N, S, S, 3] in [0, 255] row by row in one picture, uint8 [H, W, 3], without gaps.
 
-    A tile is min(S, TILE) pixels wide; the last row is filled up with black.
+    A tile is min(S, `tile`) pixels wide; the last row is filled up with black.
     """
-    side = min(images.shape[1], TILE)
+    side = min(images.shape[1], tile)
     tiles = [
         np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BOX))
         for image in to_uint8(images)
@@ -120,14 +136,20 @@ def sprite(images: np.ndarray, columns: int) -> np.ndarray:
     return rows.swapaxes(1, 2).reshape(-1, columns * side, 3)
 
 
-def write_webp(file: IO[bytes], picture: np.ndarray) -> None:
-    """Write uint8 [H, W, 3] as WebP, at the best quality that stays under SPRITE_BYTES."""
-    for quality in (90, 75, 50, 25):
-        content = io.BytesIO()
-        Image.fromarray(picture).save(content, "WEBP", quality=quality)
-        if content.tell() <= SPRITE_BYTES:
-            break
-    file.write(content.getvalue())
+def write_webp(file: IO[bytes], picture: np.ndarray, most: int = SPRITE_BYTES) -> None:
+    """Write uint8 [H, W, 3] as WebP, at the best quality that stays under `most` bytes."""
+
+    @cache
+    def content(quality: int) -> bytes:
+        written = io.BytesIO()
+        Image.fromarray(picture).save(written, "WEBP", quality=quality)
+        return written.getvalue()
+
+    # The better, the larger; the last fits or not.
+    place = bisect.bisect_left(
+        QUALITIES, True, hi=len(QUALITIES) - 1, key=lambda quality: len(content(quality)) <= most
+    )
+    file.write(content(QUALITIES[place]))
 
 
 def write_gif(
