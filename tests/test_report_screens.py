@@ -312,7 +312,7 @@ def test_nothing_overflows_or_is_too_faint(screen, tmp_path):
     )
     assert faint == []
     blurred = page.evaluate(
-        """() => [...document.querySelectorAll("canvas, img:not([hidden]):not(.veil)")]
+        """() => [...document.querySelectorAll("canvas, img:not([hidden], .veil, .picture)")]
           .filter((node) => getComputedStyle(node).imageRendering !== "pixelated")
           .map((node) => node.outerHTML.slice(0, 80))"""
     )
