@@ -51,7 +51,7 @@ def embed(picture: Image.Image, room: float = math.inf, lossless: bool = False) 
 
 
 def whole(picture: Image.Image) -> Picture:
-    """A panel or a chart, at most WIDEST wide: exact, unless that takes more than it is worth."""
+    """A panel or a chart, at most WIDEST wide: exact, unless it is shorter as photographs are."""
     if picture.width > WIDEST:
         height = max(1, round(picture.height * WIDEST / picture.width))
         picture = picture.resize((WIDEST, height), Image.Resampling.LANCZOS)

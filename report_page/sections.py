@@ -14,7 +14,8 @@ from report_page.run_files import Run
 
 SHOWN = 55  # images of a large category that are shown one by one
 POINTS = 1000  # of a chart: more than a screen has pixels for
-STILL = 9  # images along an edge of the plane, where no script draws it
+STILL = 9  # images along an edge of the plane, where no script draws it, and
+STILL_TILE = 32  # pixels of each, about
 # Of the room of a run, what a picture may take: text of it takes a third more bytes.
 ROOM = {"picture": 0.27, "wide": 0.06, "film": 0.09, "sheet": 0.06}
 
@@ -232,7 +233,7 @@ def _still(sheet: Image.Image, side: int) -> Picture:
         for column, j in enumerate(places):
             box = (j * tile, i * tile, (j + 1) * tile, (i + 1) * tile)
             still.paste(sheet.crop(box), (column * tile, row * tile))
-    return pictures.embed(still)
+    return pictures.embed(still.reduce(max(1, tile // STILL_TILE)))
 
 
 def picture(run: Run, section: dict[str, Any]) -> Picture | None:
