@@ -18,7 +18,7 @@ from functools import partial
 
 import numpy as np
 
-from common import datasets, samplers, session, streams
+from common import datasets, quality, samplers, session, streams
 from common.export import Signature
 from common.guard import DivergenceError, until_sane
 from common.layers import Network, in_halves, reduce_sum
@@ -213,6 +213,7 @@ class DesNet(Model):
             self._sane = tf.identity(learning.sane)
             self._record = {
                 "loss": tf.identity(comparison.loss),
+                "psnr": comparison.psnr,
                 "energy_difference": -comparison.loss,
                 "energy_difference_autocorrelation": autocorrelation,
                 "score_magnitude": comparison.score_magnitude,
@@ -288,7 +289,8 @@ class DesNet(Model):
             return tf.reduce_mean(tf.cast(out, tf.float32))
 
         far_out = share_outside(self.settings.margin(inputs.noise_factor))
-        return Synthesis(chains, step_size, share_outside(0), far_out)
+        psnr = quality.assigned_psnr(self.synthesized, inputs.observed)
+        return Synthesis(chains, step_size, share_outside(0), far_out, psnr)
 
     def train(self, images: np.ndarray, num_epochs: int | None = None) -> Iterator[Record]:
         """Learn until the epochs are done, yielding a record an iteration.
@@ -307,7 +309,9 @@ class DesNet(Model):
                 the settings.
 
         Yields:
-            iteration; loss = mean f(Y~) - mean f(Y); energy_difference, its negative d(t), and
+            iteration; loss = mean f(Y~) - mean f(Y); psnr, the mean over the chains of that of
+            where they arrived, clipped, to the images of the batch, as given, by the assignment of
+            least squared error, in dB; energy_difference, its negative d(t), and
             the running lag-1 autocorrelation of that: below 0 where learning and sampling keep
             each other in balance;
             score_magnitude v(t), the mean |d log p / dY| along the chains; gradient_norm, of

@@ -42,6 +42,7 @@ class Synthesis(NamedTuple):
     step_size: tf.Tensor  # [B], of each chain
     out_of_range: tf.Tensor  # share of pixels outside [0, 255]
     far_out: tf.Tensor  # by more than `Settings.margin`
+    psnr: tf.Tensor  # mean, of the ends of the chains to the images that they are assigned to
 
 
 class Comparison(NamedTuple):
@@ -54,6 +55,7 @@ class Comparison(NamedTuple):
     acceptance_rate: tf.Tensor  # mean of the chains
     step_size: tf.Tensor  # mean of the chains
     out_of_range: tf.Tensor  # share of pixels outside [0, 255]
+    psnr: tf.Tensor  # in dB
     count: tf.Tensor  # of this worker's images
 
 
@@ -88,11 +90,12 @@ def compare(model: DesNet, observed: tf.Tensor, synthesis: Synthesis) -> Compari
         objective += settings.mode_penalty * drift_factor * slope
     chains, count = synthesis.chains, tf.shape(observed)[0]
     of_chains = [chains.score_magnitude, chains.acceptance_rate, synthesis.step_size]
-    total, loss, out_of_range, far_out, magnitude, acceptance_rate, step_size = model.cluster.mean(
-        [objective, loss, synthesis.out_of_range, synthesis.far_out]
+    total, loss, out_of_range, far_out, psnr, *rest = model.cluster.mean(
+        [objective, loss, synthesis.out_of_range, synthesis.far_out, synthesis.psnr]
         + [tf.reduce_mean(value) for value in of_chains],
         count,
     )
+    magnitude, acceptance_rate, step_size = rest
     sane = tf.reduce_all(
         [
             tf.math.is_finite(total),
@@ -102,7 +105,7 @@ def compare(model: DesNet, observed: tf.Tensor, synthesis: Synthesis) -> Compari
     )
     return Comparison(
         *(loss, objective, sane),
-        *(magnitude, acceptance_rate, step_size, out_of_range, count),
+        *(magnitude, acceptance_rate, step_size, out_of_range, psnr, count),
     )
 
 

@@ -27,6 +27,40 @@ def psnr_and_ssim(images: np.ndarray, references: np.ndarray) -> tuple[np.ndarra
         return np.minimum(psnr, EQUAL), ssim
 
 
+def psnr(mean_squared_error: tf.Tensor) -> tf.Tensor:
+    """PSNR in dB, at most EQUAL, of mean squared errors in grey levels: tensors of any shape."""
+    decibels = 10 / np.log(10) * tf.math.log(255.0**2 / mean_squared_error)
+    return tf.minimum(decibels, EQUAL)
+
+
+def assigned_psnr(images: tf.Tensor, references: tf.Tensor) -> tf.Tensor:
+    """Mean PSNR of images [n, S, S, 3] to the references [m, S, S, 3] they are assigned to, in dB.
+
+    As `assigned_quality`, but in a graph: of images in [0, 255], which are clipped, not rounded.
+
+    Returns:
+        A scalar; NaN if an image has no finite pixels.
+    """
+    size = references.shape[1:].num_elements()
+    # The nearer numbers are to 0, the less is lost in the differences of their squares.
+    made, real = (
+        tf.reshape(tf.clip_by_value(part, 0, 255), [-1, size]) - 127.5
+        for part in (images, references)
+    )
+    squares = [tf.reduce_sum(tf.square(part), 1) for part in (made, real)]
+    errors = squares[0][:, None] + squares[1] - 2 * tf.matmul(made, real, transpose_b=True)
+    with tf.device("/device:CPU:0"):
+        pairs = tf.numpy_function(_assign, [errors], tf.int32)  # [2, min(n, m)]
+    pairs = tf.ensure_shape(pairs, [2, None])
+    difference = tf.gather(made, pairs[0]) - tf.gather(real, pairs[1])
+    return tf.reduce_mean(psnr(tf.reduce_mean(tf.square(difference), 1)))
+
+
+def _assign(errors: np.ndarray) -> np.ndarray:
+    """Rows and columns of the least one-to-one assignment; any, where there is none for NaN."""
+    return np.stack(linear_sum_assignment(np.nan_to_num(errors))).astype(np.int32)
+
+
 def _flat(images: np.ndarray) -> np.ndarray:
     return images.reshape(len(images), -1).astype(np.float64)
 
