@@ -18,7 +18,7 @@ from functools import partial
 
 import numpy as np
 
-from common import datasets, samplers, session, streams
+from common import datasets, quality, samplers, session, streams
 from common.export import Signature
 from common.guard import DivergenceError, until_sane
 from common.layers import Network, in_halves, reduce_sum
@@ -211,6 +211,7 @@ class DesNet(Model):
         )
         with tf.control_dependencies([*learning.updates, noted]):
             self._sane = tf.identity(learning.sane)
+            self._errors = synthesis.errors
             self._record = {
                 "loss": tf.identity(comparison.loss),
                 "energy_difference": -comparison.loss,
@@ -288,7 +289,8 @@ class DesNet(Model):
             return tf.reduce_mean(tf.cast(out, tf.float32))
 
         far_out = share_outside(self.settings.margin(inputs.noise_factor))
-        return Synthesis(chains, step_size, share_outside(0), far_out)
+        errors = quality.squared_errors(self.synthesized, inputs.observed)
+        return Synthesis(chains, step_size, share_outside(0), far_out, errors)
 
     def train(self, images: np.ndarray, num_epochs: int | None = None) -> Iterator[Record]:
         """Learn until the epochs are done, yielding a record an iteration.
@@ -307,7 +309,9 @@ class DesNet(Model):
                 the settings.
 
         Yields:
-            iteration; loss = mean f(Y~) - mean f(Y); energy_difference, its negative d(t), and
+            iteration; loss = mean f(Y~) - mean f(Y); psnr, the mean over this worker's chains of
+            that of where they arrived, clipped, to the images of the batch, as given, by the
+            assignment of least squared error, in dB; energy_difference, its negative d(t), and
             the running lag-1 autocorrelation of that: below 0 where learning and sampling keep
             each other in balance;
             score_magnitude v(t), the mean |d log p / dY| along the chains; gradient_norm, of
@@ -346,8 +350,15 @@ class DesNet(Model):
 
     def _repeat(self, feed: dict, iteration: int) -> Record:
         """Do an iteration, again and again from the last good state until it is sane."""
+
+        def attempt(_: int) -> tuple[bool, Record]:
+            fetched = [self._sane, self._record, self._errors]
+            sane, record, errors = self.session.run(fetched, feed)
+            psnr = quality.assigned_psnr(errors)
+            return sane, {"loss": record["loss"], "psnr": psnr, **record}
+
         return until_sane(
-            lambda _: self.session.run([self._sane, self._record], feed),
+            attempt,
             lambda: self.settings.remedy(iteration, feed[self.inputs.noise_factor]),
         )
 

@@ -42,6 +42,7 @@ class Synthesis(NamedTuple):
     step_size: tf.Tensor  # [B], of each chain
     out_of_range: tf.Tensor  # share of pixels outside [0, 255]
     far_out: tf.Tensor  # by more than `Settings.margin`
+    errors: tf.Tensor  # [B, B], see `quality.squared_errors`, of where they end to the images
 
 
 class Comparison(NamedTuple):
@@ -88,11 +89,12 @@ def compare(model: DesNet, observed: tf.Tensor, synthesis: Synthesis) -> Compari
         objective += settings.mode_penalty * drift_factor * slope
     chains, count = synthesis.chains, tf.shape(observed)[0]
     of_chains = [chains.score_magnitude, chains.acceptance_rate, synthesis.step_size]
-    total, loss, out_of_range, far_out, magnitude, acceptance_rate, step_size = model.cluster.mean(
+    total, loss, out_of_range, far_out, *rest = model.cluster.mean(
         [objective, loss, synthesis.out_of_range, synthesis.far_out]
         + [tf.reduce_mean(value) for value in of_chains],
         count,
     )
+    magnitude, acceptance_rate, step_size = rest
     sane = tf.reduce_all(
         [
             tf.math.is_finite(total),

@@ -27,12 +27,8 @@ def synthesis_panel(images: np.ndarray, starts: np.ndarray, synthesized: np.ndar
     for group in zip(*parts, strict=True):
         rows.extend(group)
         labels.extend(["training image", "mean image", "synthesized"])
-    return figures.panel(rows, "Synthesis from mean images", labels)
-
-
-def evenly(count: int, most: int) -> np.ndarray:
-    """Indices of at most `most` of `count` frames, from the first to the last in even strides."""
-    return np.linspace(0, count - 1, min(count, most)).round().astype(int)
+    title = figures.first_of("Synthesis from mean images", SHOWN, len(images))
+    return figures.panel(rows, title, labels)
 
 
 def film(model: DesNet, starts: np.ndarray, steps: Sequence[int]) -> np.ndarray:
@@ -58,14 +54,19 @@ def chain_pictures(model: DesNet) -> dict[str, Picture]:
     length = model.settings.num_steps or 1
     if model.convergent:
         length = CONVERGENT_STEPS[model.settings.sampler]
-    steps = evenly(length + 1, FRAMES).tolist()
+    steps = figures.evenly(length + 1, FRAMES).tolist()
     chains = film(model, model.mean_images(COLUMNS), steps)
     sprite = figures.sprite(chains.reshape(-1, *chains.shape[2:]), chains.shape[1])
-    frames = [figures.tiles([step]) for step in chains]
-    shown = figures.wrapped(chains[:, 0], 8)
+    words = [f"step {step:,}" for step in steps]
+    frames = figures.numbered([figures.tiles([step]) for step in chains], words)
+    chain = figures.panel(
+        figures.wrapped(chains[:, 0], 8),
+        f"One chain over {length:,} steps, row by row",
+        captions=words,
+    )
     told = {"unit": "step", "frames": steps, "milliseconds": MILLISECONDS}
     return {
-        "langevin.png": png(figures.panel(shown, f"One chain over {length} steps, row by row")),
+        "langevin.png": png(chain),
         "chain.webp": Picture(lambda file: figures.write_webp(file, sprite), told),
         "langevin.gif": Picture(
             lambda file: figures.write_gif(file, frames, MILLISECONDS, hold=1500), told

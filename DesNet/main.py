@@ -41,7 +41,7 @@ class Experiment(command.Experiment):
     settings_class = Settings
     losses = [
         Chart(
-            *("loss", "Loss", "mean f(synthesized) − mean f(observed) = −d(t)", False),
+            *("loss", "Loss", "mean f(synthesized) − mean f(observed), nats", False),
             "Minus the energy difference. It may swing, and calms down as the learning rate falls;"
             " growing ever faster to one side, it would be divergence.",
             item=2,
@@ -49,22 +49,30 @@ class Experiment(command.Experiment):
     ]
     diagnostics = [
         Chart(
+            *("psnr", "PSNR of the ends of the chains to the batch", "mean over the chains, dB"),
+            *(
+                False,
+                "How close the chains arrive at the images of the batch, each at another one."
+                " Should rise and level off.",
+            ),
+        ),
+        Chart(
             *("energy_difference", "Energy difference d(t)"),
-            "mean f(observed) − mean f(synthesized)",
+            "mean f(observed) − mean f(synthesized), nats",
         ),
         Chart(
             "energy_difference_autocorrelation",
-            "Lag-1 autocorrelation of d(t), over about 50 iterations",
-            "correlation",
+            "Lag-1 autocorrelation of d(t)",
+            "over about 50 iterations",
         ),
         Chart(
             *("score_magnitude", "Score magnitude v(t) along the chains"),
-            *("mean |∂ log p / ∂Y|", False),
+            *("mean |∂ log p / ∂Y|, nats / grey level", False),
             "How hard the score pushes along the chains. Should level off.",
         ),
-        Chart("gradient_norm", "Norm of the learning gradient", "norm"),
-        Chart("acceptance_rate", "Proposals accepted", "share"),
-        Chart("step_size", "Step size of the chains", "grey levels"),
+        Chart("gradient_norm", "Learning gradient", "‖∂L / ∂θ‖", True),
+        Chart("acceptance_rate", "Accepted proposals", "share"),
+        Chart("step_size", "Step size δ of the chains", "mean δ, grey levels"),
         Chart(
             *("out_of_range", "Synthesized pixels outside [0, 255]", "share", False),
             "Should end close to 0: above, chains overshoot.",
@@ -153,8 +161,11 @@ class Experiment(command.Experiment):
             "psnr_by_image": dict(zip(names, match["psnr"].tolist(), strict=True)),
             "ssim_by_image": dict(zip(names, match["ssim"].tolist(), strict=True)),
             "moments": matched,
-            **{chart.column: last[chart.column] for chart in self.diagnostics},
-            "out_of_range": headline["out_of_range"],
+            **{
+                chart.column: last[chart.column]
+                for chart in self.diagnostics
+                if chart.column not in headline  # which is of all images
+            },
             "roll_backs": int(last["roll_backs"]),
         }
         sections = descriptor_report.sections(model.settings.long_run)

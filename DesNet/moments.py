@@ -7,7 +7,10 @@ saw tells whether it matched more than it was asked to.
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from common import figures
@@ -122,33 +125,58 @@ def compare(model: DesNet, observed: np.ndarray, synthesized: np.ndarray) -> dic
 
 def chart(moments: dict, observed: np.ndarray, synthesized: np.ndarray) -> Figure:
     """Differences by layer, Gabor magnitudes against each other, and the colours' marginals."""
-    figure = Figure((15, 4.5), figures.DPI, layout="constrained")
+    figure = Figure((15, 5.2), figures.DPI, layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     layers = moments["layers"]
     left.bar(list(layers), [layer["difference"] for layer in layers.values()], color="0.5")
-    left.set_title("Mean ∂f/∂θ by layer", loc="left", fontsize=11)
-    left.set_ylabel("difference, synthesized to observed, relative")
-    gabor = list(moments["gabor"].values())
+    left.set_title("What learning equals: mean ∂f/∂θ by layer", loc="left", fontsize=11)
+    left.set_ylabel("relative difference, synthesized to observed")
+    _explain(left, "layer", "0: the synthesized images excite the layer as the observed ones do.")
+    _chart_gabor(middle, list(moments["gabor"].values()))
+    centres = (np.arange(BINS) + 0.5) * 255 / BINS
+    for images, style, words in ((observed, "-", "observed"), (synthesized, "--", "synthesized")):
+        histogram = colour_histogram(images)
+        for channel, colour in enumerate(("red", "green", "blue")):
+            others = tuple({0, 1, 2} - {channel})
+            label = f"{colour}, {words}"
+            shares = histogram.sum(others)
+            right.plot(centres, shares, style, color=f"tab:{colour}", label=label)
+    right.set_ylabel("share of pixels")
+    right.set_title("Not asked of it: colours", loc="left", fontsize=11)
+    right.set_ylim(0, 1.35 * right.get_ylim()[1])  # room for the legend
+    right.legend(fontsize=9, ncols=2)
+    _explain(
+        right,
+        "grey level",
+        f"Total variation of the joint histograms {moments['colour']:.3f}: 0 if they are equal,"
+        " 1 if no colour is shared.",
+    )
+    return figure
+
+
+def _chart_gabor(axes: Axes, gabor: list[dict[str, float]]) -> None:
+    """Magnitudes of the filters, of observed images to the right, of synthesized ones upward."""
     for i, wavelength in enumerate(WAVELENGTHS):
         part = gabor[i * ORIENTATIONS : (i + 1) * ORIENTATIONS]
-        middle.plot(
+        axes.plot(
             [f["observed"] for f in part],
             [f["synthesized"] for f in part],
             "o",
-            label=f"{wavelength} pixels",
+            label=f"wavelength {wavelength} pixels",
         )
-    top = 1.1 * max(max(f["observed"], f["synthesized"]) for f in gabor)
-    middle.plot([0, top], [0, top], color="0.7", lw=1, zorder=0)
-    middle.set(xlabel="observed, grey levels", ylabel="synthesized, grey levels")
-    middle.set_title("Gabor filters, mean magnitude", loc="left", fontsize=11)
-    middle.legend(title="wavelength")
-    centres = (np.arange(BINS) + 0.5) * 255 / BINS
-    for images, style in ((observed, "-"), (synthesized, "--")):
-        histogram = colour_histogram(images)
-        for channel, colour in enumerate(("tab:red", "tab:green", "tab:blue")):
-            others = tuple({0, 1, 2} - {channel})
-            right.plot(centres, histogram.sum(others), style, color=colour)
-    right.set(xlabel="grey level", ylabel="share of pixels")
-    title = f"Colours, observed and synthesized (dashed): TV {moments['colour']:.3f}"
-    right.set_title(title, loc="left", fontsize=11)
-    return figure
+    top = 1.1 * max(max(f["observed"], f["synthesized"]) for f in gabor) or 1
+    axes.plot([0, top], [0, top], color="0.6", lw=1, zorder=0, label="equal")
+    axes.set_ylabel("synthesized, grey levels")
+    axes.set_title("Not asked of it: Gabor filters, mean magnitude", loc="left", fontsize=11)
+    axes.legend(fontsize=9)
+    _explain(
+        axes,
+        "observed, grey levels",
+        f"A dot is a filter, {ORIENTATIONS} orientations of each wavelength. Above the line:"
+        " synthesized images have more of its pattern than observed ones; below: less.",
+    )
+
+
+def _explain(axes: Axes, axis: str, sentence: str) -> None:
+    """Name the horizontal axis, and say under it how the panel is read."""
+    axes.set_xlabel(f"{axis}\n\n{textwrap.fill(sentence, 64)}", fontsize=9.5)

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 from PIL import ImageColor
 
-from common import datasets, export, flags
+from common import datasets, export, figures, flags
 from common.export import Made
 from common.flags import SettingsError
 from common.run_folder import Folder
-from descriptor_pictures import FRAMES, evenly, film
+from descriptor_pictures import FRAMES, film
 from DesNet import DesNet, load
 
 
@@ -77,7 +77,7 @@ def make(model: DesNet, to: Path, args: argparse.Namespace) -> Made:
     starts = choose_starts(model, args)
     arrays = {"starts": np.asarray(starts)}
     if to.suffix == ".gif":
-        chains = film(model, starts, evenly(steps + 1, FRAMES).tolist())
+        chains = film(model, starts, figures.evenly(steps + 1, FRAMES).tolist())
         return Made(chains[-1], arrays, chains)
     if args.files or args.colour or args.steps:
         return Made(model.run_chains(starts, steps), arrays)

@@ -273,25 +273,18 @@ class GenNet(Model):
 
     # Learning
 
-    def reconstruction_loss(
-        self,
-        z: tf.Tensor,
-        images: tf.Tensor,
-        sigma: tf.Tensor | float,
-        visible: tf.Tensor | None = None,
-    ) -> tf.Tensor:
+    @staticmethod
+    def reconstruction_loss(error: tf.Tensor, sigma: tf.Tensor | float) -> tf.Tensor:
         """(1/n) sum_i ||Y_i - f(Z_i)||^2 / (2 sigma^2), a scalar.
 
         With Z held fixed, its gradient in W is that of the mean of -log p(Y, Z), and, over Z from
         the posterior, of -log p(Y) (Han et al., 2017, section 3).
 
         Args:
-            z: [B, d].
-            images: [B, S, S, 3] in [-1, 1].
+            error: [B], see `squared_error`.
             sigma: standard deviation of the noise.
-            visible: [B, S, S, 1], as for `squared_error`.
         """
-        return tf.reduce_mean(self.squared_error(z, images, visible)) / (2 * sigma**2)
+        return tf.reduce_mean(error) / (2 * sigma**2)
 
     def _build(self) -> None:
         """One iteration: infer and reduce the prior, learn, record."""
@@ -335,6 +328,8 @@ class GenNet(Model):
 
         Yields:
             iteration; loss = (1/n) sum_i ||Y_i - f(Z_i)||^2 / (2 sigma^2), at the final sigma;
+            psnr, the mean over the images of that of f(Z_i), before the step on W, in dB: neither
+            clipped, for f is in range, nor rounded, and of the pixels that are seen;
             prior = (1/n) sum_i ||Z_i||^2 / 2; how the sampler went: acceptance_rate, the mean
             step_size, score_magnitude v(t), the mean |d log p(Y, Z) / dZ| along the chains, and
             energy_difference d(t), the mean gain in log p(Y, Z) from their start to their end;

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from common import samplers
+from common import quality, samplers
 from common.session import tf
 from generator_guard import GeneratorGuard, untrained_error
 from inference import Inputs
@@ -26,6 +26,7 @@ class Learning(NamedTuple):
     """Step two: W moved."""
 
     loss: tf.Tensor  # at the noise of the iteration
+    psnr: tf.Tensor  # [B], in dB, of the pixels of the batch that are seen
     gradient_norm: tf.Tensor
     learning_rate: tf.Tensor  # that was in effect
     sane: tf.Tensor  # whether the iteration counts
@@ -39,6 +40,14 @@ def flat(images: tf.Tensor, visible: tf.Tensor | None) -> tf.Tensor:
     if visible is None:
         return numbers
     return numbers * tf.reshape(tf.tile(visible, [1, 1, 1, 3]), [-1, d])
+
+
+def psnr_of_seen(error: tf.Tensor, images: tf.Tensor, visible: tf.Tensor | None) -> tf.Tensor:
+    """PSNR [B] in dB of the squared errors [B] of images [B, S, S, 3] in [-1, 1]."""
+    count: tf.Tensor | int = images.shape[1:].num_elements()
+    if visible is not None:
+        count = tf.maximum(3 * tf.reduce_sum(visible, [1, 2, 3]), 1)
+    return quality.psnr(error / count * 127.5**2)
 
 
 def learn(
@@ -55,7 +64,9 @@ def learn(
     """
     with tf.control_dependencies([z]):
         inferred = tf.gather(z, inputs.index)
-        loss = model.reconstruction_loss(inferred, images, inputs.sigma, inputs.visible)
+        squared = model.squared_error(inferred, images, inputs.visible)  # [B]
+        loss = model.reconstruction_loss(squared, inputs.sigma)
+        psnr = psnr_of_seen(squared, images, inputs.visible)
         rate = inputs.learning_rate * guard.rate_factor
         adam = tf.train.AdamOptimizer(rate, model.settings.beta1)
         variables = [v for network in model.networks for v in network.variables()]
@@ -69,7 +80,7 @@ def learn(
         error = 2 * inputs.sigma**2 * loss / untrained
         apply = partial(adam.apply_gradients, list(zip(gradients, variables, strict=True)))
         sane, updates = guard.step(apply, finite, error, inputs.index)
-        return Learning(loss, norm, rate, sane, updates)
+        return Learning(loss, psnr, norm, rate, sane, updates)
 
 
 def record(
@@ -80,14 +91,15 @@ def record(
     # The loss holds the likelihood of the inferred Z: moving the prior changes no f(Z).
     prior_term = tf.reduce_sum(tf.square(chains.position), 1) / 2  # [B]
     of_batch = [prior_term + chains.first_log_prob, chains.acceptance_rate]
-    of_batch += [inference.step_size, chains.score_magnitude]
-    start, acceptance_rate, step_size, score_magnitude = model.cluster.mean(
+    of_batch += [inference.step_size, chains.score_magnitude, learning.psnr]
+    start, acceptance_rate, step_size, score_magnitude, psnr = model.cluster.mean(
         [tf.reduce_mean(value) for value in of_batch], tf.shape(inputs.index)[0]
     )
     prior = tf.reduce_mean(tf.reduce_sum(tf.square(inference.z), 1))
     (prior,) = model.cluster.mean([prior], model.shard.count)
     return {
         "loss": learning.loss * (inputs.sigma / model.settings.sigma) ** 2,
+        "psnr": psnr,
         "prior": prior / 2,
         "acceptance_rate": acceptance_rate,
         "step_size": step_size,

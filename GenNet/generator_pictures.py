@@ -17,6 +17,7 @@ from GenNet import GenNet
 
 COLUMNS = 11  # pairs in a row of the panel of reconstructions, and
 SHOWN = 55  # pairs in all
+THUMBNAIL = 56  # pixels of an image on the plane, if there are few
 GRID_SIDE = 8  # images along an edge of the panel over the plane
 GRID_REACH = 2.0  # standard deviations of the prior
 WALK_STEPS = 120  # of the walk through the training images
@@ -53,7 +54,8 @@ def reconstruction_panel(images: np.ndarray, reconstructions: np.ndarray) -> Fig
     for pair in zip(*parts, strict=True):
         rows.extend(pair)
         labels.extend(["training image", "reconstruction"])
-    return figures.panel(rows, "Training images and their reconstructions f(Z)", labels)
+    title = "Training images and their reconstructions f(Z)"
+    return figures.panel(rows, figures.first_of(title, SHOWN, len(images)), labels)
 
 
 def latent_plane(z: np.ndarray, images: np.ndarray) -> Figure:
@@ -64,19 +66,28 @@ def latent_plane(z: np.ndarray, images: np.ndarray) -> Figure:
     for radius in (1, 2):  # standard deviations of the prior
         circle = np.linspace(0, 2 * np.pi, 200)
         axes.plot(radius * np.cos(circle), radius * np.sin(circle), color="0.7", lw=1, zorder=0)
+    side = THUMBNAIL * min(1, np.sqrt(SHOWN / len(images)))
     for (x, *rest), image in zip(z, figures.to_uint8(images), strict=True):
-        thumbnail = OffsetImage(image, zoom=56 / len(image), interpolation="antialiased")
+        thumbnail = OffsetImage(image, zoom=side / len(image), interpolation="antialiased")
         place = (x, rest[0] if rest else 0.0)
         axes.add_artist(AnnotationBbox(thumbnail, place, pad=0.1, bboxprops={"lw": 0.5}))
-    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel="z₁", ylabel="z₂", aspect="equal")
-    title = "Inferred z of the training images (circles: 1 and 2 σ of the prior)"
-    axes.set_title(title, loc="left")
+    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel="z₁", aspect="equal")
+    of = "" if z.shape[1] <= 2 else f", the first 2 of its {z.shape[1]} dimensions"
+    if z.shape[1] > 1:
+        axes.set_ylabel("z₂")
+    else:
+        axes.set_yticks([])
+    title = (
+        f"Inferred z of the training images{of}\nCircles: 1 and 2 standard deviations of the prior"
+    )
+    axes.set_title(title, loc="left", fontsize=figures.TITLE)
     return figure
 
 
 def interpolation_panel(interpolation: np.ndarray) -> Figure:
     """f(z) on the even grid over the plane that `GenNet.interpolate` takes."""
-    axis = [f"{value:.2f}" for value in np.linspace(-GRID_REACH, GRID_REACH, GRID_SIDE)]
+    values = np.linspace(-GRID_REACH, GRID_REACH, GRID_SIDE)
+    axis = [f"{value:.2f}".replace("-", "−") for value in values]
     rows = figures.wrapped(interpolation, GRID_SIDE)
     return figures.panel(rows, "f(z) over the plane of z", axis[::-1], axis, "z₂", "z₁")
 

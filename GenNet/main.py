@@ -51,25 +51,30 @@ class Experiment(command.Experiment):
     settings_class = Settings
     losses = [
         Chart(
-            *("loss", "Reconstruction error", "‖Y − f(Z)‖² / 2σ²", True),
+            *("loss", "Reconstruction error", "mean ‖Y − f(Z)‖² / 2σ², nats", True),
             "Should fall and level off: what is left is what the generator cannot draw.",
             item=4,
         )
     ]
     diagnostics = [
-        Chart("energy_difference", "Energy difference d(t)", "mean gain in log p(Y, Z)"),
+        Chart(
+            *("psnr", "PSNR of f(Z) to the images of the batch", "mean over the images, dB", False),
+            "How close the generator draws its images at their inferred z; before they are rounded."
+            " Should rise and level off.",
+        ),
+        Chart("energy_difference", "Energy difference d(t)", "mean gain in log p(Y, Z), nats"),
         Chart(
             *("score_magnitude", "Score magnitude v(t) along the chains"),
-            *("mean |∂ log p / ∂Z|", True),
+            *("mean |∂ log p / ∂Z|, nats", True),
         ),
-        Chart("gradient_norm", "Learning gradient", "‖L'(W)‖", True),
+        Chart("gradient_norm", "Learning gradient", "‖∂L / ∂W‖", True),
         Chart(
-            *("acceptance_rate", "Accepted proposals of the sampler", "share", False),
+            *("acceptance_rate", "Accepted proposals", "share", False),
             "1 for a sampler without a test. Near 0, inference would stand still.",
         ),
-        Chart("step_size", "Step size", "δ, mean"),
+        Chart("step_size", "Step size δ of the chains", "mean δ"),
         Chart(
-            *("prior", "Prior term", "mean ‖Z‖² / 2", False),
+            *("prior", "Prior term", "mean ‖Z‖² / 2, nats", False),
             "For z ~ N(0, I) it is half the number of dimensions of z. Far above, the inferred z"
             " have left the prior, and samples would not look like the training images.",
         ),

@@ -35,8 +35,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from tqdm import tqdm
 
 import diagnostics
@@ -59,8 +59,10 @@ STEP_SIZE = {"preconditioned": 1.4}
 NUM_LEAPFROG = 2
 PLANE_REACH = 2.5  # of posterior.npz, in standard deviations of the prior
 PLANE_SIDE = 501  # points along an edge of it
-PANELS = 20  # images in posterior.png
-DOTS = 300  # draws of each sampler in a panel
+SHOWN = 6  # images in posterior.png
+SIDE_OF_PANEL = 210  # pixels, in it
+DOTS = 300  # draws of a sampler in a panel
+COLOURS = dict(zip(SAMPLERS, ("C3", "0.3", "C1", "C2"), strict=True))
 
 
 def make_parser() -> flags.Parser:
@@ -228,39 +230,67 @@ def exact_report(posterior: quadrature.Posterior, dimensions: int) -> dict[str, 
 def posterior_panel(
     posteriors: list[quadrature.Posterior], draws: dict[str, Draws], names: list[str]
 ) -> Figure:
-    """The density of every image's heaviest mode on the plane of z, the draws over it."""
-    columns = min(4, len(posteriors))
-    rows = -(-len(posteriors) // columns)
-    figure = Figure((3.4 * columns, 0.8 + 3.2 * rows), figures.DPI, layout="constrained")
-    colours = dict(zip(SAMPLERS, ("C3", "C7", "C1", "C2"), strict=True))
-    all_axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for i, axes in enumerate(all_axes):
-        axes.set_visible(i < len(posteriors))
-        if i >= len(posteriors):
-            continue
-        heaviest = posteriors[i].grids[0]
-        reach = 4 * np.sqrt((heaviest.factor**2).sum(1))  # four standard deviations
-        axis = [
-            np.linspace(middle - half, middle + half, 121)
-            for middle, half in zip(heaviest.centre, reach, strict=True)
-        ]
-        density = quadrature.density(posteriors[i], *axis)
+    """The density of every image's heaviest mode on the plane of z, and each sampler's draws of it.
+
+    A row for each of the first SHOWN images: the density, and a panel for each sampler.
+    """
+    title = figures.first_of("Posteriors p(z | Y) of the training images", SHOWN, len(names))
+    about = "Blue: the density by quadrature, to 3.5 standard deviations. Dots: draws."
+    posteriors = posteriors[:SHOWN]
+    left, above, across, down = 96, 84, SIDE_OF_PANEL + 18, SIDE_OF_PANEL + 62  # pixels
+    wide = max(figures.text_width(title, figures.TITLE), figures.text_width(about, 9))
+    width = max(left + across * (1 + len(draws)), 28 + wide)
+    height = above + down * len(posteriors)
+    figure = Figure((width / figures.DPI, height / figures.DPI), figures.DPI)
+    figure.text(14 / width, 1 - 10 / height, title, fontsize=figures.TITLE, va="top")
+    figure.text(14 / width, 1 - 32 / height, about, fontsize=9, va="top", color="0.35")
+    side = (SIDE_OF_PANEL / width, SIDE_OF_PANEL / height)
+    for i, posterior in enumerate(posteriors):
+        axis, density = _around_heaviest(posterior)
         # Levels at whole and half standard deviations of a normal law.
         levels = density.max() * np.exp(-(np.arange(3.5, -0.1, -0.5) ** 2) / 2)
-        axes.contourf(*axis, density, levels, cmap="Blues", extend="max")
-        for sampler, drawn in draws.items():
-            z = drawn.z[i].swapaxes(0, 1).reshape(-1, 2)  # every chain's in turn
-            z = z[np.linspace(0, len(z) - 1, min(DOTS, len(z))).astype(int)]
-            axes.plot(*z.T, ".", ms=3, mew=0, alpha=0.6, color=colours[sampler])
-        axes.set(xlim=axis[0][[0, -1]], ylim=axis[1][[0, -1]])
-        # A name is no formula, whatever dollars there are in it.
-        axes.set_title(shown(names[i]), loc="left", fontsize=10, parse_math=False)
-        axes.locator_params(nbins=4)
-        axes.tick_params(labelsize=8)
-    marks = [Line2D([], [], ls="", marker=".", color=colours[s], label=s) for s in draws]
-    title = "p(z | Y) by quadrature (blue: to 3.5 standard deviations) and draws of it"
-    figure.legend(handles=marks, loc="outside upper center", ncols=len(marks), title=title)
+        for j, sampler in enumerate(("", *draws)):
+            bottom = height - above - i * down - SIDE_OF_PANEL
+            axes = figure.add_axes(((left + j * across) / width, bottom / height, *side))
+            pale = 0.4 if sampler else 1.0
+            axes.contourf(*axis, density, levels, cmap="Blues", extend="max", alpha=pale)
+            if sampler:
+                z = draws[sampler].z[i].swapaxes(0, 1).reshape(-1, 2)  # every chain's in turn
+                z = z[np.linspace(0, len(z) - 1, min(DOTS, len(z))).astype(int)]
+                axes.plot(*z.T, ".", ms=3, mew=0, alpha=0.7, color=COLOURS[sampler])
+                _say_outside(axes, z, axis)
+            axes.set(xlim=axis[0][[0, -1]], ylim=axis[1][[0, -1]])
+            axes.locator_params("x", nbins=4)
+            axes.locator_params("y", nbins=6)
+            axes.tick_params(labelsize=8, labelleft=not sampler)
+            axes.set_xlabel("z₁", labelpad=1)
+            if not sampler:
+                axes.set_ylabel("z₂")
+            # A name is no formula, whatever dollars there are in it.
+            name = sampler or figures.shortened(shown(names[i]), SIDE_OF_PANEL, 10)
+            axes.set_title(name, loc="left", fontsize=10, parse_math=False)
     return figure
+
+
+def _say_outside(axes: Axes, z: np.ndarray, axis: list[np.ndarray]) -> None:
+    """Say which share of the draws z [n, 2] lies beyond the axes, if any does."""
+    inside = [(z[:, k] >= axis[k][0]) & (z[:, k] <= axis[k][-1]) for k in (0, 1)]
+    share = 1 - (inside[0] & inside[1]).mean()
+    if share:
+        which = "all" if share == 1 else f"{100 * share:.0f} % of the"
+        words = f"{which} draws lie outside"
+        axes.text(0.03, 0.03, words, transform=axes.transAxes, fontsize=8)
+
+
+def _around_heaviest(posterior: quadrature.Posterior) -> tuple[list[np.ndarray], np.ndarray]:
+    """Two axes [121], four standard deviations around the heaviest mode, and the density there."""
+    heaviest = posterior.grids[0]
+    reach = 4 * np.sqrt((heaviest.factor**2).sum(1))
+    axis = [
+        np.linspace(middle - half, middle + half, 121)
+        for middle, half in zip(heaviest.centre, reach, strict=True)
+    ]
+    return axis, quadrature.density(posterior, *axis)
 
 
 def write(
@@ -282,7 +312,7 @@ def write(
         covariance=np.stack([posterior.covariance for posterior in posteriors]),
         **{f"draws_{sampler}": drawn.z for sampler, drawn in draws.items()},
     )
-    panel = posterior_panel(posteriors[:PANELS], draws, names[:PANELS])
+    panel = posterior_panel(posteriors, draws, names)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # that a font lacks: a box stands for it
         folder.save_figure("posterior.png", panel)

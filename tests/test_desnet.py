@@ -7,6 +7,7 @@ from conftest import CENTRED, FLAT, IMAGES, SIDE, built, desnet
 from evaluation import central_differences, evaluate
 
 import moments
+from common import quality
 from descriptor_learning import LAG
 from descriptor_pictures import film
 from descriptor_settings import NETWORKS, WARM_UP_STEPS
@@ -123,6 +124,35 @@ def test_a_chain_takes_no_larger_steps_than_it_is_given(sampler):
     records = list(model.train(IMAGES, 10))
     assert np.mean([record["acceptance_rate"] for record in records]) > 0.9
     assert max(record["step_size"] for record in records) == pytest.approx(0.5)
+
+
+def test_the_psnr_is_of_where_the_chains_arrived():
+    model = built(desnet(learning="convergent", num_steps=2, step_size=20, data_noise_start=0))
+    *_, record = model.train(IMAGES, 2)
+    psnr = quality.assigned_quality(model.synthesize(), IMAGES)["psnr"]
+    assert record["psnr"] == pytest.approx(psnr.mean(), abs=1e-3)
+
+
+def test_the_psnr_of_a_batch_is_of_the_best_pairs_of_clipped_images():
+    made = IMAGES[[2, 0, 1]] + RNG.normal(0, 60, IMAGES.shape).astype(np.float32)
+    assert made.max() > 300
+    clipped = made.clip(0, 255)
+    with tf.Graph().as_default(), tf.Session() as session:
+        fed = [tf.placeholder(tf.float32, [None, SIDE, SIDE, 3]) for _ in range(2)]
+        errors_of = quality.squared_errors(*fed)
+
+        def psnr_of(images, references):
+            return quality.assigned_psnr(
+                session.run(errors_of, dict(zip(fed, (images, references), strict=True)))
+            )
+
+        for pairs, m in (([(0, 2), (1, 0), (2, 1)], 3), ([(1, 0)], 1)):  # 3 chains, m images
+            errors = [((clipped[a] - IMAGES[b]) ** 2).mean() for a, b in pairs]
+            found = psnr_of(made, IMAGES[:m])
+            by_hand = np.mean([20 * np.log10(255 / np.sqrt(error)) for error in errors])
+            assert found == pytest.approx(by_hand, abs=1e-3)
+        assert psnr_of(clipped[::-1], clipped) > 70
+        assert np.isnan(psnr_of(made * np.nan, IMAGES))
 
 
 @pytest.mark.parametrize("network", NETWORKS)

@@ -6,8 +6,10 @@ import tensorflow.compat.v1 as tf
 from conftest import IMAGES, SIDE, UNIT, built, gennet
 from evaluation import central_differences, evaluate
 
+from common import quality
 from common.guard import DivergenceError
 from common.streams import Stream
+from generator_learning import psnr_of_seen
 from generator_settings import SAMPLERS
 
 RNG = np.random.default_rng(0)
@@ -89,7 +91,7 @@ def test_the_learning_gradient_of_the_generator_is_the_assignments():
 
     def build():
         position = tf.constant(z)
-        loss = model.reconstruction_loss(position, UNIT, 0.3)
+        loss = model.reconstruction_loss(model.squared_error(position, UNIT), 0.3)
         bias = next(v for v in tf.trainable_variables() if v.op.name == "generator/image/bias")
         return tf.gradients(loss, bias)[0], model.generator(position)
 
@@ -138,6 +140,19 @@ def test_the_energy_difference_is_what_inference_gains(sampler):
     assert abs(gain) > 0.01
     assert record["energy_difference"] == pytest.approx(gain, abs=0.01)
     assert record["gradient_norm"] > 0
+    psnr, _ = quality.psnr_and_ssim(model.reconstruct(), IMAGES)
+    assert record["psnr"] == pytest.approx(psnr.mean(), abs=1e-3)
+
+
+def test_the_psnr_is_of_the_pixels_that_are_seen():
+    seen = np.zeros((2, SIDE, SIDE, 1), np.float32)
+    seen[0, :4], seen[1] = 1, 1
+    images = np.where(seen == 1, UNIT[:2], 5).astype(np.float32)
+    errors = 4 / 127.5**2 * 3 * seen.sum((1, 2, 3))  # two grey levels everywhere
+    with tf.Graph().as_default(), tf.Session() as session:
+        args = [tf.constant(each, tf.float32) for each in (errors, images, seen)]
+        psnr = session.run(psnr_of_seen(*args))
+    np.testing.assert_allclose(psnr, 20 * np.log10(255 / 2), rtol=1e-5)
 
 
 # Precision

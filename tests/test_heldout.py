@@ -93,7 +93,7 @@ def test_hidden_pixels_are_no_part_of_the_log_density_its_score_and_its_metric()
             tf.gradients(log_prob, position)[0],
             *model.log_prob_and_score(position, unit, 0.3, jacobian, mask),
             model.gauss_newton_metric(jacobian, 0.3),
-            model.reconstruction_loss(position, unit, 0.3, mask),
+            model.reconstruction_loss(model.squared_error(position, unit, mask), 0.3),
             model.generator(position),
         ]
 

@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from common import endings, figures, flags, history, session, shards
+from common import charts, endings, figures, flags, history, session, shards
 from common.cluster import Cluster, Membership, PeerError, versions
 from common.console import say
 from common.datasets import Dataset
@@ -37,7 +37,7 @@ class Chart(NamedTuple):
 
     column: str
     title: str
-    label: str  # of its axis, with the unit
+    label: str  # of its axis: the quantity, and after a comma its unit
     log: bool = False  # whether that is logarithmic
     advice: str = ""  # what to look for, in the report; without it, it is drawn in the folder only
     item: int = 0  # of the model's story, that it answers; 0: none
@@ -169,8 +169,8 @@ def learn(experiment: Experiment, digests: dict[str, str], resume: bool) -> int 
         def open_run() -> None:
             owning.enter_context(owned(run.folder))
             if resume:
-                charts = (*experiment.losses, *experiment.diagnostics)
-                run.go_on({"loss", *(chart.column for chart in charts)})
+                drawn = (*experiment.losses, *experiment.diagnostics)
+                run.go_on({"loss", *(chart.column for chart in drawn)})
             else:
                 run.begin()
 
@@ -298,11 +298,12 @@ def save_results(experiment: Experiment, run: Run) -> dict[str, float]:
     results = experiment.results(run)
     pictures = results.pictures | {
         "loss.png": png(draw_charts(experiment.losses, run)),
-        "diagnostics.png": png(draw_charts(experiment.diagnostics, run)),
+        "diagnostics.png": png(draw_charts(experiment.diagnostics, run, "Diagnostics of learning")),
     }
     panels = figures.read_panels(run.folder / "progress")
     if panels:
-        frames = list(panels.values())
+        words = [f"iteration {iteration:,}" for iteration in panels]
+        frames = figures.numbered(list(panels.values()), words)
         pictures["training.gif"] = Picture(
             lambda file: figures.write_gif(file, frames, 400, hold=1500),
             {"unit": "iteration", "frames": list(panels)},
@@ -331,11 +332,14 @@ def save_results(experiment: Experiment, run: Run) -> dict[str, float]:
     return results.headline
 
 
-def draw_charts(charts: list[Chart], run: Run) -> Figure:
+def draw_charts(drawn: list[Chart], run: Run, title: str = "") -> Figure:
     """Charts of the history of a run."""
-    return figures.charts(
-        {chart.title: (run.column(chart.column), chart.label) for chart in charts},
-        log=[chart.title for chart in charts if chart.log],
+    return charts.draw(
+        [
+            charts.Series(chart.title, run.column(chart.column), chart.label, chart.log)
+            for chart in drawn
+        ],
+        title,
     )
 
 

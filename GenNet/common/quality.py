@@ -27,6 +27,43 @@ def psnr_and_ssim(images: np.ndarray, references: np.ndarray) -> tuple[np.ndarra
         return np.minimum(psnr, EQUAL), ssim
 
 
+def psnr(mean_squared_error: tf.Tensor) -> tf.Tensor:
+    """PSNR in dB, at most EQUAL, of mean squared errors in grey levels: tensors of any shape."""
+    decibels = 10 / np.log(10) * tf.math.log(255.0**2 / mean_squared_error)
+    return tf.minimum(decibels, EQUAL)
+
+
+def squared_errors(images: tf.Tensor, references: tf.Tensor) -> tf.Tensor:
+    """Mean squared error of each of images [n, S, S, 3] to each of references [m, S, S, 3].
+
+    Of images in [0, 255], which are clipped, not rounded.
+
+    Returns:
+        [n, m], in squared grey levels.
+    """
+    size = references.shape[1:].num_elements()
+    # The nearer numbers are to 0, the less is lost in the differences of their squares.
+    made, real = (
+        tf.reshape(tf.clip_by_value(part, 0, 255), [-1, size]) - 127.5
+        for part in (images, references)
+    )
+    squares = [tf.reduce_sum(tf.square(part), 1) for part in (made, real)]
+    products = tf.matmul(made, real, transpose_b=True)
+    return tf.nn.relu(squares[0][:, None] + squares[1] - 2 * products) / size
+
+
+def assigned_psnr(errors: np.ndarray) -> float:
+    """Mean PSNR in dB of the best pairs, one to one, by `squared_errors` [n, m].
+
+    NaN if an error is not finite.
+    """
+    if not np.isfinite(errors).all():
+        return np.nan
+    least = errors[linear_sum_assignment(errors)]
+    with np.errstate(divide="ignore"):
+        return float(np.minimum(10 * np.log10(255**2 / least), EQUAL).mean())
+
+
 def _flat(images: np.ndarray) -> np.ndarray:
     return images.reshape(len(images), -1).astype(np.float64)
 
