@@ -95,8 +95,11 @@ def _said(one: Series) -> str:
     values = _finite(one)
     if np.isnan(values).all():
         return f"{one.title}: no number throughout."
+    number = f"{np.nanmean(values):.4g}"
     unit = one.label.rpartition(", ")[2] if ", " in one.label else ""
-    return f"{one.title}: {f'{np.nanmean(values):.4g} {unit}'.strip()} throughout."
+    if number == "1":
+        unit = unit.removesuffix("s")
+    return f"{one.title}: {f'{number} {unit}'.strip()} throughout."
 
 
 def _logged(one: Series) -> np.ndarray:
