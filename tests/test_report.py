@@ -248,6 +248,31 @@ def test_every_run_is_found(copies):
     assert found[-1].parent.name == "DesNet"
 
 
+def test_a_page_of_six_runs_is_small(copies, tmp_path):
+    """Of runs whose pictures are as large and as busy as those of photographs at 64 x 64."""
+    rng = np.random.default_rng(0)
+
+    def busy(width, height):
+        pixels = rng.integers(64, 192, (height // 3, width // 3, 3), np.uint8)
+        return Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC)
+
+    folder = copies[0]
+    busy(33 * 64, 33 * 64).save(folder / "plane.webp", quality=75)
+    busy(25 * 32, 25 * 32).save(folder / "plane_wide.webp", quality=75)
+    frames = [busy(128, 128) for _ in range(125)]
+    frames[0].save(folder / "interpolation.gif", save_all=True, append_images=frames[1:])
+    for panel in (folder / "progress").glob("*.png"):
+        panel.unlink()
+    for i in range(24):
+        busy(11 * 130, 260).save(folder / "progress" / f"{i:06d}.png")
+    small = [shutil.copytree(copies[1], copies[1].with_name(f"run {i}")) for i in range(6)]
+    others = len(make(small, tmp_path).source)
+    # A sixth of the page, beside runs that take next to nothing.
+    share = len(make([folder, *small[1:]], tmp_path).source) - others * 5 / 6
+    assert 1e6 < share < 12e6 / 6
+    assert share < len(make([folder], tmp_path).source) < 6e6  # alone, it is shown better
+
+
 def test_no_model_is_loaded():
     code = "import report, sys; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
