@@ -42,10 +42,10 @@ CONVERGENT = "DesNet/main.py --learning convergent --long_run 10000"
 HELD_OUT = "--holdout 1.jpg 4.jpg A1.jpg A4.jpg"
 RUNS: dict[str, dict[str, str]] = {  # of which images -> name -> command
     "drawn": {
-        "gennet": "GenNet/main.py",
-        "desnet": CHAINS,
         "convergent": CONVERGENT,
         "occlusion": "GenNet/main.py --occlude 70%",
+        "gennet": "GenNet/main.py",
+        "desnet": CHAINS,
     },
     "photographs": {
         "gennet": "GenNet/main.py",
