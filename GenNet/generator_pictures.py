@@ -84,12 +84,15 @@ def latent_plane(z: np.ndarray, images: np.ndarray) -> Figure:
     return figure
 
 
-def interpolation_panel(interpolation: np.ndarray) -> Figure:
-    """f(z) on the even grid over the plane that `GenNet.interpolate` takes."""
+def interpolation_panel(interpolation: np.ndarray, z_dim: int) -> Figure:
+    """f(z) on the even grid over the plane that `GenNet.interpolate` takes; on its one axis."""
     values = np.linspace(-GRID_REACH, GRID_REACH, GRID_SIDE)
     axis = [f"{value:.2f}".replace("-", "−") for value in values]
     rows = figures.wrapped(interpolation, GRID_SIDE)
-    return figures.panel(rows, "f(z) over the plane of z", axis[::-1], axis, "z₂", "z₁")
+    if z_dim == 1:
+        return figures.panel(rows[:1], "f(z) along z", (), axis, "", "z₁")
+    title = "f(z) over the plane of z" + ", its other dimensions 0" * (z_dim > 2)
+    return figures.panel(rows, title, axis[::-1], axis, "z₂", "z₁")
 
 
 def samples_panel(samples: np.ndarray) -> Figure:
@@ -182,7 +185,9 @@ def still_pictures(arrays: dict[str, np.ndarray]) -> dict[str, Picture]:
         "reconstruction.png": png(reconstruction_panel(images, arrays["reconstructions"])),
         "samples.png": png(samples_panel(arrays["samples"])),
         "interpolation.png": png(
-            interpolation_panel(arrays["interpolation"]), side=GRID_SIDE, reach=GRID_REACH
+            interpolation_panel(arrays["interpolation"], z.shape[1]),
+            side=GRID_SIDE,
+            reach=GRID_REACH,
         ),
         "latent.png": png(latent_plane(z[: len(images)], images)),
     }

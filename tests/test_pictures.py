@@ -75,6 +75,16 @@ def test_the_latent_plane_of_any_z(d, count):
     assert (f"the first 2 of its {d}" in figure.axes[0].get_title("left")) == (d > 2)
 
 
+@pytest.mark.parametrize("d", [1, 2, 10])
+def test_the_grid_of_any_z(d):
+    figure = generator_pictures.interpolation_panel(RNG.uniform(0, 255, (64, 8, 8, 3)), d)
+    assert_blank_border(drawn(figure))
+    (axes,) = figure.axes
+    assert len(axes.get_yticks()) == (0 if d == 1 else 8)
+    assert axes.get_ylabel() == ("" if d == 1 else "z₂")
+    assert ("other dimensions" in axes.get_title("left")) == (d > 2)
+
+
 def test_a_panel_says_what_it_leaves_out():
     images = np.full((256, 4, 4, 3), 100.0)
     figure = generator_pictures.reconstruction_panel(images, images)

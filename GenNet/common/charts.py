@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from common.figures import DPI, broken, text_width
 
@@ -185,13 +186,17 @@ def _draw(axes: Axes, one: Series, window: int) -> None:
         axes.set_yscale("log")
     else:
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:.6g}".replace("-", "−"))
-    margin = 0.06 * (high - low) or 0.06 * abs(high) or 1
+    margin = 0.06 * (high - low) or (1 if log else 0.06 * abs(high)) or 1
     axes.set_ylim(*shown(np.array([low - margin, high + margin])))
     _say_beyond(axes, values < low, "below, down to", shown(values))
     _say_beyond(axes, values > high, "above, up to", shown(values))
     axes.set_title(one.title, loc="left", fontsize=11)
     axes.set_ylabel("\n".join(_fitted(axes, label)), fontsize=9)
     axes.tick_params(labelsize=9)
+    if len(values) == 1:
+        axes.set_xticks([1])
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(7, integer=True, steps=[1, 2, 5, 10]))
     axes.grid(alpha=0.3)
 
 
