@@ -118,7 +118,9 @@ def test_a_run_stopped_by_ctrl_c_goes_on_to_the_same_bits(name, pictures, tmp_pa
     output, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     assert "--resume" in output
-    assert len(results(folder)["loss"]) < 40, "the run ended before it was stopped"
+    stopped = len(results(folder)["loss"])
+    assert stopped < 40, "the run ended before it was stopped"
+    assert (folder / f"progress/{stopped:06d}.png").exists()  # where a film of it ends
     # In processes of their own too, for the last bits depend on the number of threads.
     command(script, *flags(name, pictures, tmp_path / "stopped", *options, "--resume"))
     command(script, *flags(name, pictures, tmp_path / "whole", *options))
@@ -127,6 +129,8 @@ def test_a_run_stopped_by_ctrl_c_goes_on_to_the_same_bits(name, pictures, tmp_pa
         (tmp_path / run / "cats" / "history.csv").read_text() for run in ("stopped", "whole")
     ]
     assert history[0] == history[1]
+    panels = sorted(int(path.stem) for path in (tmp_path / "whole/cats/progress").iterdir())
+    assert panels == [1, *range(7, 36, 7), 40]
 
 
 def test_a_run_that_was_killed_goes_on_from_its_last_checkpoint(name, pictures, tmp_path, mains):

@@ -203,7 +203,10 @@ def _learn(experiment: Experiment, run: Run) -> None:
             experiment.note(record)
             if is_logged(int(record["iteration"]), settings):
                 save_progress(experiment, run)
-        save_checkpoint(experiment, run)
+        if run.history and not is_logged(len(run.history), settings):
+            save_progress(experiment, run)  # films end where learning does
+        else:
+            save_checkpoint(experiment, run)
         left = leaves(cluster, run.stop)
     if left:
         run.report({}, total)
