@@ -160,6 +160,12 @@ def test_a_z_of_one_dimension_is_a_line(screen):
 
 
 def test_thumbnails_are_one_stop_of_the_tab_key(screen):
+    stops = screen.evaluate(
+        """() => [...document.querySelectorAll(".plane")].map((plane) =>
+          [...plane.querySelectorAll(".thumb:not([hidden])")]
+            .filter((thumb) => thumb.tabIndex === 0).length)"""
+    )
+    assert stops == [1, 1, 1]
     plane = screen.locator(".plane").first
     plane.locator(".field").focus()
     focused = "document.activeElement.ariaLabel"
@@ -190,6 +196,10 @@ def test_curves_of_several_runs_lie_over_each_other(screen):
     looks = [
         [node.get_attribute("stroke-dasharray"), node.get_attribute("style")]
         for node in drawing.locator("path").all()
+    ]
+    samples = entries.locator("path").all()
+    assert looks == [
+        [node.get_attribute("stroke-dasharray"), node.get_attribute("style")] for node in samples
     ]
     assert all(len(set(column)) == 3 for column in zip(*looks, strict=True))
     drawing.scroll_into_view_if_needed()
