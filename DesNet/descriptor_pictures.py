@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from common import figures
+from common import figures, fitting
 from common.run_folder import Picture, png
 from DesNet import DesNet
 
@@ -54,7 +54,7 @@ def chain_pictures(model: DesNet) -> dict[str, Picture]:
     length = model.settings.num_steps or 1
     if model.convergent:
         length = CONVERGENT_STEPS[model.settings.sampler]
-    steps = figures.evenly(length + 1, FRAMES).tolist()
+    steps = fitting.evenly(length + 1, FRAMES).tolist()
     chains = film(model, model.mean_images(COLUMNS), steps)
     sprite = figures.sprite(chains.reshape(-1, *chains.shape[2:]), chains.shape[1])
     words = [f"step {step:,}" for step in steps]

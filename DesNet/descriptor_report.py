@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from common import guard, naturalness
+
+_NATURAL, *_MIXED = naturalness.FIGURES
+
 STORY: dict[str, Any] = {
     "claim": "DesNet judges.",
     "does": "It scores how much an image looks like the training images. New images come from one"
@@ -85,52 +89,21 @@ SECTIONS: list[dict[str, Any]] = [
         "caption": "Beside the training images, by pixels alone.",
         "file": "metrics.json",
         "figures": [
-            {
-                "path": ["natural_tiles"],
-                "name": "natural images",
-                "unit": "%",
-                "note": "in the training images’ range of clipped pixels, saturation, contrast and"
-                " detail",
-            },
+            _NATURAL,
             {
                 "path": ["out_of_range"],
                 "name": "pixels outside [0, 255]",
                 "unit": "%",
                 "note": "above a few per cent, chains overshoot",
             },
-            {
-                "path": ["ghost_tiles"],
-                "name": "ghosts",
-                "unit": "%",
-                "note": "over a tenth of them only a mixture of training images explains",
-            },
-            {
-                "path": ["ghost_energy"],
-                "name": "ghost energy",
-                "note": "the mean of that: 0 for a copy, 0.5 for two images laid over each other",
-            },
-            {
-                "path": ["copied_tiles"],
-                "name": "copies",
-                "unit": "%",
-                "note": "correlate by over 0.98 with a training image",
-            },
-            {
-                "path": ["patch_distance"],
-                "name": "patch distance",
-                "note": "between their patches, in standard deviations; 0 if alike",
-            },
+            *_MIXED,
             {
                 "path": ["acceptance_rate"],
                 "name": "accepted proposals",
                 "unit": "%",
                 "note": "in the last iteration; all, for a sampler without a test",
             },
-            {
-                "path": ["roll_backs"],
-                "name": "roll-backs",
-                "note": "times that learning diverged and went back to the last good state",
-            },
+            guard.ROLL_BACKS,
         ],
     },
     {

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ImageColor
 
-from common import datasets, export, figures, flags
+from common import datasets, export, fitting, flags
 from common.export import Made
 from common.flags import SettingsError
 from common.run_folder import Folder
@@ -77,7 +77,7 @@ def make(model: DesNet, to: Path, args: argparse.Namespace) -> Made:
     starts = choose_starts(model, args)
     arrays = {"starts": np.asarray(starts)}
     if to.suffix == ".gif":
-        chains = film(model, starts, figures.evenly(steps + 1, FRAMES).tolist())
+        chains = film(model, starts, fitting.evenly(steps + 1, FRAMES).tolist())
         return Made(chains[-1], arrays, chains)
     if args.files or args.colour or args.steps:
         return Made(model.run_chains(starts, steps), arrays)

@@ -22,6 +22,7 @@ GRID_SIDE = 8  # images along an edge of the panel over the plane
 GRID_REACH = 2.0  # standard deviations of the prior
 WALK_STEPS = 120  # of the walk through the training images
 WALK_MILLISECONDS = 60  # that a step of it is shown
+PLANE_REACH = 2.5  # standard deviations of the prior, to which the plane is shown in detail
 PLANE_AXES = 4  # of z at most, of which the report shows planes
 
 
@@ -37,11 +38,11 @@ class Sprite(NamedTuple):
 # In detail, where z is likely, and coarser as far out as one may search.  Of several planes, each
 # is coarser, for all of them are to take about as long and as many bytes as one.
 ONE_PLANE = {
-    "plane.webp": Sprite(33, 2.5, 64, 1_200_000),
+    "plane.webp": Sprite(33, PLANE_REACH, 64, 1_200_000),
     "plane_wide.webp": Sprite(25, 6.0, 32, 250_000),
 }
 SEVERAL_PLANES = {
-    "plane.webp": Sprite(17, 2.5, 32, 800_000),
+    "plane.webp": Sprite(17, PLANE_REACH, 32, 800_000),
     "plane_wide.webp": Sprite(13, 6.0, 32, 300_000),
 }
 

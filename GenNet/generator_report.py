@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from common import guard, naturalness
+
 STORY: dict[str, Any] = {
     "claim": "GenNet draws.",
     "does": "It turns every point z of a plane into an image. Learning searches, for every training"
@@ -168,37 +170,7 @@ SECTIONS: list[dict[str, Any]] = [
         "title": "How natural the interpolation is",
         "caption": "The 64 images over the plane beside the training images, by pixels alone.",
         "file": "metrics.json",
-        "figures": [
-            {
-                "path": ["natural_tiles"],
-                "name": "natural images",
-                "unit": "%",
-                "note": "in the training images’ range of clipped pixels, saturation, contrast and"
-                " detail",
-            },
-            {
-                "path": ["ghost_tiles"],
-                "name": "ghosts",
-                "unit": "%",
-                "note": "over a tenth of them only a mixture of training images explains",
-            },
-            {
-                "path": ["ghost_energy"],
-                "name": "ghost energy",
-                "note": "the mean of that: 0 for a copy, 0.5 for two images laid over each other",
-            },
-            {
-                "path": ["copied_tiles"],
-                "name": "copies",
-                "unit": "%",
-                "note": "correlate by over 0.98 with a training image",
-            },
-            {
-                "path": ["patch_distance"],
-                "name": "patch distance",
-                "note": "between their patches, in standard deviations; 0 if alike",
-            },
-        ],
+        "figures": naturalness.FIGURES,
     },
     {
         "kind": "figures",
@@ -228,11 +200,7 @@ SECTIONS: list[dict[str, Any]] = [
                 "unit": "%",
                 "note": "of these chains; all, for a sampler without a test",
             },
-            {
-                "path": ["roll_backs"],
-                "name": "roll-backs",
-                "note": "times that learning diverged and went back to the last good state",
-            },
+            guard.ROLL_BACKS,
         ],
     },
     {

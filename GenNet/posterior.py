@@ -48,6 +48,7 @@ from common.files import FileError, check_writable, read_arrays
 from common.ownership import owned
 from common.run_folder import Folder, Learned, RunError
 from common.streams import Stream
+from generator_pictures import PLANE_REACH
 from GenNet import SAMPLERS, GenNet, Settings
 from inference import CHAINS, Draws, draw_posterior, passes_per_draw
 
@@ -57,8 +58,7 @@ WARM_UP = 50  # steps of every chain before its draws
 # turn in the narrow direction, where ten go round in circles and may come back to the start.
 STEP_SIZE = {"preconditioned": 1.4}
 NUM_LEAPFROG = 2
-PLANE_REACH = 2.5  # of posterior.npz, in standard deviations of the prior
-PLANE_SIDE = 501  # points along an edge of it
+PLANE_SIDE = 501  # points along an edge of posterior.npz, which reaches as far as the plane
 SHOWN = 6  # images in posterior.png
 SIDE_OF_PANEL = 210  # pixels, in it
 DOTS = 300  # draws of a sampler in a panel

@@ -1,15 +1,14 @@
 """Pictures as text that a page carries in itself."""
 
 import base64
-import bisect
-import io
 import math
 from collections.abc import Sequence
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
+
+from common import fitting
 
 LARGEST = 128  # pixels: larger images are reduced to this
 QUALITIES = (90, 75, 60, 45, 30, 15)  # of WebP: at the first, no difference is seen on the page
@@ -36,18 +35,7 @@ class Film(NamedTuple):
 
 def embed(picture: Image.Image, room: float = math.inf, lossless: bool = False) -> Picture:
     """A picture as WebP in a data URI, at the best quality that fits in `room` bytes."""
-
-    @cache
-    def content(quality: int) -> bytes:
-        written = io.BytesIO()
-        picture.save(written, "WEBP", quality=quality, lossless=lossless)
-        return written.getvalue()
-
-    # The better, the larger; the last is taken as it is.
-    place = bisect.bisect_left(
-        QUALITIES, True, hi=len(QUALITIES) - 1, key=lambda quality: len(content(quality)) <= room
-    )
-    return carry(content(QUALITIES[place]), picture.size)
+    return carry(fitting.webp(picture, QUALITIES, room, lossless), picture.size)
 
 
 def whole(picture: Image.Image) -> Picture:
@@ -72,12 +60,17 @@ def as_picture(image: np.ndarray) -> Image.Image:
 
 def grid(images: np.ndarray, columns: int, room: float = math.inf) -> Picture:
     """Images [N, S, S, 3] row by row in one picture, without gaps; the last row may be shorter."""
-    tiles = [as_picture(image) for image in images]
+    return embed(joined([as_picture(image) for image in images], columns), room)
+
+
+def joined(tiles: Sequence[Image.Image], columns: int, paper: str | None = None) -> Image.Image:
+    """Square tiles of a size row by row; where there is none, paper of a colour, or nothing."""
     side = tiles[0].width
-    sheet = Image.new("RGBA", (columns * side, -(-len(tiles) // columns) * side))
+    size = (columns * side, -(-len(tiles) // columns) * side)
+    sheet = Image.new("RGB", size, paper) if paper else Image.new("RGBA", size)
     for i, tile in enumerate(tiles):
         sheet.paste(tile, (i % columns * side, i // columns * side))
-    return embed(sheet, room)
+    return sheet
 
 
 def film(
@@ -89,7 +82,7 @@ def film(
     """Frames of the size of the first; of too many, some in even strides, first and last."""
     width, height = frames[0].size
     most = max(1, TALLEST // height)
-    shown = np.linspace(0, len(frames) - 1, min(len(frames), most)).round().astype(int)
+    shown = fitting.evenly(len(frames), most)
     sheet = Image.new(frames[0].mode, (width, height * len(shown)))
     for place, i in enumerate(shown):
         sheet.paste(frames[i], (0, place * height))

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from common import fitting
 from report_page import pictures, tables
 from report_page.again import Again, again
 from report_page.pictures import Film, Picture
@@ -226,7 +227,7 @@ def _veils(run: Run, reach: float, planes: list[list[int]]) -> tuple[Picture, Pi
 def _still(sheet: Image.Image, side: int) -> Picture:
     """At most STILL x STILL tiles of a sprite with `side` tiles in a row: of its first plane."""
     tile = sheet.width // side
-    places = np.linspace(0, side - 1, min(side, STILL)).round().astype(int)
+    places = fitting.evenly(side, STILL)
     rows = places if sheet.height > tile else places[:1]  # of a line, there is one
     still = Image.new("RGB", (len(places) * tile, len(rows) * tile))
     for row, i in enumerate(rows):
@@ -279,7 +280,7 @@ def charts(run: Run) -> list[Chart]:
     iterations = run.history.get("iteration", [])
     if not iterations:
         return []
-    kept = np.unique(np.linspace(0, len(iterations) - 1, POINTS).round().astype(int)).tolist()
+    kept = fitting.evenly(len(iterations), POINTS).tolist()
     return [
         Chart(
             told["title"],

@@ -13,6 +13,7 @@ from latex2mathml.converter import convert
 from markupsafe import Markup, escape
 from PIL import Image
 
+from common import fitting
 from report_page import pictures
 from report_page.pictures import Picture
 from report_page.run_files import Run
@@ -122,7 +123,7 @@ def _thumb(run: Run, part: Part) -> Picture | None:
     if part.kind == "sprite":
         sheet, count = run.pictures[told["picture"]][0], len(run.about(told["picture"])["frames"])
         side = sheet.height // count
-        places = np.linspace(0, count - 1, min(count, COLUMNS)).round().astype(int)
+        places = fitting.evenly(count, COLUMNS)
         frames = [sheet.crop((0, i * side, side, (i + 1) * side)) for i in places]
         return _grid([_tile(frame) for frame in frames], len(frames))
     if part.kind == "picture":
@@ -140,17 +141,13 @@ def _tile(picture: Image.Image, side: int = SIDE) -> Image.Image:
 
 
 def _grid(tiles: Sequence[Image.Image], columns: int) -> Picture:
-    side = tiles[0].width
-    sheet = Image.new("RGB", (columns * side, -(-len(tiles) // columns) * side), "white")
-    for i, tile in enumerate(tiles):
-        sheet.paste(tile, (i % columns * side, i // columns * side))
-    return pictures.embed(sheet)
+    return pictures.embed(pictures.joined(tiles, columns, "white"))
 
 
 def curve(chart: Chart) -> str:
     """The path of a chart's drawing, of CURVE's size, which needs no script."""
     every = chart.data["values"]
-    places = np.linspace(0, len(every) - 1, min(len(every), POINTS)).round().astype(int)
+    places = fitting.evenly(len(every), POINTS)
     values = np.array([np.nan if every[i] is None else every[i] for i in places], float)
     if chart.data["log"] and np.nanmin(values, initial=np.inf) > 0:
         values = np.log(values)

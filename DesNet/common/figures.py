@@ -5,7 +5,6 @@ Pixels are shown in a fixed range.
 
 from __future__ import annotations
 
-import bisect
 import contextlib
 import functools
 import io
@@ -20,6 +19,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from PIL import Image, ImageDraw, ImageFont
+
+from common import fitting
 
 DPI = 100  # of every figure: a panel's pixels are shown one to one at this resolution
 SCALE = 2  # a panel shows a pixel of an image as so many squared
@@ -189,18 +190,7 @@ def sprite(images: np.ndarray, columns: int, tile: int = TILE) -> np.ndarray:
 
 def write_webp(file: IO[bytes], picture: np.ndarray, most: int = SPRITE_BYTES) -> None:
     """Write uint8 [H, W, 3] as WebP, at the best quality that stays under `most` bytes."""
-
-    @functools.cache
-    def content(quality: int) -> bytes:
-        written = io.BytesIO()
-        Image.fromarray(picture).save(written, "WEBP", quality=quality)
-        return written.getvalue()
-
-    # The better, the larger; the last fits or not.
-    place = bisect.bisect_left(
-        QUALITIES, True, hi=len(QUALITIES) - 1, key=lambda quality: len(content(quality)) <= most
-    )
-    file.write(content(QUALITIES[place]))
+    file.write(fitting.webp(Image.fromarray(picture), QUALITIES, most))
 
 
 def write_gif(
@@ -224,7 +214,8 @@ def write_gif(
         while len(content) > GIF_BYTES and len(pictures) > 2:
             fit = int(len(pictures) * GIF_BYTES / len(content))
             pictures = [
-                pictures[i] for i in evenly(len(pictures), max(2, min(fit, len(pictures) - 1)))
+                pictures[i]
+                for i in fitting.evenly(len(pictures), max(2, min(fit, len(pictures) - 1)))
             ]
             content = _gif(pictures, milliseconds * len(frames), hold)
         if len(content) <= GIF_BYTES:
@@ -241,11 +232,6 @@ def _gif(pictures: Sequence[Image.Image], milliseconds: int, hold: int) -> bytes
         content, "GIF", save_all=True, append_images=pictures[1:], duration=times, loop=0
     )
     return content.getvalue()
-
-
-def evenly(count: int, most: int) -> np.ndarray:
-    """Indices of at most `most` of `count` frames, from the first to the last in even strides."""
-    return np.linspace(0, count - 1, min(count, most)).round().astype(int)
 
 
 def numbered(frames: Sequence[np.ndarray], texts: Sequence[str]) -> list[np.ndarray]:

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 from tqdm import tqdm
 
 from common.cluster import Cluster
@@ -107,6 +106,9 @@ class _Log:
     """history.csv and the TensorBoard events."""
 
     def __init__(self, folder: Path, done: int, flags: dict[str, Any]) -> None:
+        # Imported here, for no other use of a run needs it.
+        from tensorboard.plugins.hparams.summary_v2 import hparams_pb
+
         self._path, self._folder = folder / "history.csv", folder / "log"
         self._empty = not done
         now = time.time()

@@ -19,6 +19,8 @@ Tiles (what a model shows) and training images are [n, S, S, 3] in [0, 255]; til
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy.ndimage import gaussian_filter, laplace
 from scipy.optimize import nnls
@@ -36,6 +38,36 @@ BANDS = (1.0, 2.0, 4.0)  # pixels: standard deviations of the Gaussians between 
 FEW = 30  # training images
 GHOST = 0.1  # ghost energy from which on a tile is a ghost
 COPY = 0.98  # correlation from which on it is a copy
+FIGURES: list[dict[str, Any]] = [  # of the report: what each number of `measure` means
+    {
+        "path": ["natural_tiles"],
+        "name": "natural images",
+        "unit": "%",
+        "note": "in the training images’ range of clipped pixels, saturation, contrast and detail",
+    },
+    {
+        "path": ["ghost_tiles"],
+        "name": "ghosts",
+        "unit": "%",
+        "note": "over a tenth of them only a mixture of training images explains",
+    },
+    {
+        "path": ["ghost_energy"],
+        "name": "ghost energy",
+        "note": "the mean of that: 0 for a copy, 0.5 for two images laid over each other",
+    },
+    {
+        "path": ["copied_tiles"],
+        "name": "copies",
+        "unit": "%",
+        "note": "correlate by over 0.98 with a training image",
+    },
+    {
+        "path": ["patch_distance"],
+        "name": "patch distance",
+        "note": "between their patches, in standard deviations; 0 if alike",
+    },
+]
 
 
 def _luminance(images: np.ndarray) -> np.ndarray:

@@ -20,6 +20,12 @@ RECOVERY_STEPS = 100  # iterations in which the learning rate doubles after it w
 SNAPSHOT_STEPS = 25  # iterations from one good state that is kept to the next
 MAX_ROLL_BACKS = 20  # in a row, without one good iteration between them
 
+ROLL_BACKS = {  # what the report says of their number
+    "path": ["roll_backs"],
+    "name": "roll-backs",
+    "note": "times that learning diverged and went back to the last good state",
+}
+
 
 class DivergenceError(LearningError):
     """Learning that diverges however small its steps; the message is a sentence for the user."""
