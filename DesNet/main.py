@@ -38,7 +38,7 @@ class Experiment(command.Experiment):
     """DesNet on a category of images."""
 
     name = "DesNet"
-    command = ["DesNet/main.py"]
+    command_line = ["DesNet/main.py"]
     abilities = ("sample", "score")
     roles = {"images": "images", "samples": "synthesized"}
     settings_class = Settings
