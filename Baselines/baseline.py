@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Iterator
 from typing import Any, ClassVar, NamedTuple
 
@@ -15,7 +14,7 @@ import decoder_likelihood
 from common import command, datasets, flags, guard, likelihood, naturalness, quality
 from common.cluster import ClusterError
 from common.command import Results
-from common.console import doing
+from common.console import doing, timed
 from common.datasets import Dataset
 from common.flags import number, setting, whole
 from common.model import LearningError, Model, Record
@@ -305,9 +304,8 @@ class Experiment(command.Experiment):
                 if len(self.held.names):
                     arrays["holdout_reconstructions"] = self.model.reconstruct(arrays["holdout"])
             if "sample" in self.abilities:
-                started = time.monotonic()
-                arrays["samples"] = self.model.sample(SAMPLES)
-                numbers["seconds_a_sample"] = (time.monotonic() - started) / SAMPLES
+                arrays["samples"], seconds = timed(lambda: self.model.sample(SAMPLES))
+                numbers["seconds_a_sample"] = seconds / SAMPLES
             if "interpolate" in self.abilities:
                 arrays["interpolation"] = self.model.interpolate()
             arrays |= self.own_arrays()
