@@ -149,12 +149,12 @@ def test_held_out_images_are_not_learned_and_their_energies_are_told(run):
     assert "<h3>Held-out images</h3>" in report_of(run)
 
 
-def test_without_held_out_images_none_are_told(pictures, tmp_path, mains):
-    mains["DesNet"].main(flags("DesNet", pictures, tmp_path))
-    assert "holdout" not in results(tmp_path / "cats")
-    told = json.loads((tmp_path / "cats" / "metrics.json").read_text())["energy"]
+def test_without_held_out_images_none_are_told(finished):
+    folder = finished[1]
+    assert "holdout" not in results(folder)
+    told = json.loads((folder / "metrics.json").read_text())["energy"]
     assert told.keys() == {"learned", "synthesized"}
-    assert "Held-out images" not in report_of(tmp_path / "cats")
+    assert "Held-out images" not in report_of(folder)
 
 
 def test_the_likelihood_of_a_run_is_that_of_plain_importance_sampling(run, command, capsys):
