@@ -6,12 +6,14 @@ expectation; and back from chains of the model, at least log Z if these are samp
 samples are not to be had: the chains start at training images, and run at the model's own
 temperature for as many moves as there are temperatures.  So the upper side is an estimate only as
 good as these chains.  Where it lies below the forward one, they have not found where the model has
-its mass.
+its mass: by more than chance, it is refuted, for the forward estimate exceeds log Z by t nats with
+a probability of at most exp(-t).
 
 `bits_per_dim` is -log2 of the density per grey level over the D = S S 3 numbers of an image, with
-the mean of both log Z; the density is smooth over a grey level, so that this is also the
-probability of an 8-bit image.  The file likelihood.json has `bracket`, the distance of both sides
-in nats and bits, and where the chains end.
+the mean of both log Z; of a side that is refuted, with the forward one alone, and the bits are then
+at least so many.  The density is smooth over a grey level, so that this is also the probability of
+an 8-bit image.  The file likelihood.json has `bracket`, the distance of both sides in nats and
+bits, log Z by each chain, and where the chains end.
 
 Example: python DesNet/likelihood.py output/DesNet/egret --temperatures 4000
 """
@@ -39,6 +41,8 @@ from common.ownership import owned
 from common.run_folder import Learned, RunError
 from DesNet import DesNet, Settings, load
 
+# Nats.  Two sides that both hold are as far the wrong way round once in ten thousand times.
+CHANCE = 20.0
 FINISH = "finish the run by main.py --resume"
 
 
@@ -126,6 +130,11 @@ def where(model: DesNet, position: np.ndarray, images: np.ndarray) -> dict[str, 
     }
 
 
+def refuted(width: float) -> bool:
+    """Whether a reverse side that is above the forward one by so many nats cannot hold."""
+    return width < -CHANCE
+
+
 def tell(
     model: DesNet,
     parts: dict[str, np.ndarray],
@@ -136,11 +145,12 @@ def tell(
     """What likelihood.json says."""
     dimensions = parts["learned"][0].size
     forward, reverse = found.forward, found.reverse
-    log_z = (forward.log_mean + reverse.log_mean) / 2
-    constant = dimensions / 2 * np.log(2 * np.pi * model.settings.ref_sigma**2) + log_z
     width = reverse.log_mean - forward.log_mean
+    log_z = forward.log_mean if refuted(width) else (forward.log_mean + reverse.log_mean) / 2
+    constant = dimensions / 2 * np.log(2 * np.pi * model.settings.ref_sigma**2) + log_z
+    how = f"annealed importance sampling, {args.temperatures} temperatures"
     return likelihood.told(
-        f"annealed importance sampling, {args.temperatures} temperatures",
+        f"{how}: at least" if refuted(width) else how,
         {
             part: -model.energies(images).astype(np.float64) - constant if len(images) else images
             for part, images in parts.items()
@@ -152,6 +162,10 @@ def tell(
         log_z_forward_standard_error=forward.standard_error,
         log_z_reverse=reverse.log_mean,
         log_z_reverse_standard_error=reverse.standard_error,
+        log_z_by_chain={
+            "forward": found.annealed.log_weights.tolist(),
+            "reverse": (-found.returned.log_weights).tolist(),
+        },
         bracket=width,
         bracket_bits_per_dim=width / np.log(2) / dimensions,
         effective_chains={"forward": forward.effective_chains, "reverse": reverse.effective_chains},
@@ -183,19 +197,21 @@ def print_table(report: dict[str, Any]) -> None:
         f"Bracket: {report['bracket']:.1f} nats, {report['bracket_bits_per_dim']:.4f} bits per"
         " dimension"
     )
+    at_least = "at least " if refuted(report["bracket"]) else ""
     for part, words in (("learned", "learned"), ("held_out", "held-out")):
         if part in report:
-            print(f"{report[part]['bits_per_dim']:.4f} bits per dimension of {words} images")
+            bits = report[part]["bits_per_dim"]
+            print(f"{words} images: {at_least}{bits:.4f} bits per dimension")
     print(f"{'':<24}energy, nats  out of range  PSNR, dB   SSIM")
     for name, ends in report["ends"].items():
         print(
             f"{name:<24}{ends['energy']:12.0f}{100 * ends['out_of_range']:12.1f} %"
             f"{ends['psnr']:10.2f}{ends['ssim']:7.3f}"
         )
-    if report["bracket"] < 0:
+    if at_least:
         say(
-            "The reverse side lies below the forward one: chains from training images are not where"
-            " the model has its mass, and the bits are those of neither."
+            "The reverse side lies below the forward one, which refutes it: chains from training"
+            " images are not where the model has its mass."
         )
 
 

@@ -131,8 +131,13 @@ def run(many, tmp_path_factory, mains):
     return output / "cats"
 
 
-def test_held_out_images_are_not_learned_and_their_energies_are_told(run):
-    arrays, model = results(run), load(run)
+@pytest.fixture(scope="module")
+def model(run):
+    return load(run)
+
+
+def test_held_out_images_are_not_learned_and_their_energies_are_told(run, model):
+    arrays = results(run)
     assert len(arrays["images"]) == 5
     assert len(arrays["holdout"]) == 2
     assert np.abs(arrays["images"][:, None] - arrays["holdout"]).max((2, 3, 4)).min() > 0
@@ -157,11 +162,11 @@ def test_without_held_out_images_none_are_told(finished):
     assert "Held-out images" not in report_of(folder)
 
 
-def test_the_likelihood_of_a_run_is_that_of_plain_importance_sampling(run, command, capsys):
+def test_the_likelihood_of_a_run_is_that_of_plain_importance_sampling(run, model, command, capsys):
     # After four iterations f differs so little over the reference that its samples suffice.
     command([str(run), "--chains=8", "--temperatures=20"])
     told = json.loads((run / likelihood.FILE).read_text())
-    model, arrays = load(run), results(run)
+    arrays = results(run)
     dimensions, sigma = arrays["images"][0].size, model.settings.ref_sigma
     noise = sigma * np.random.default_rng(4).normal(size=(2000, *arrays["images"].shape[1:]))
     values = -model.energies(noise + model.mean_colour) + (noise**2).sum((1, 2, 3)) / 2 / sigma**2
@@ -181,6 +186,24 @@ def test_the_likelihood_of_a_run_is_that_of_plain_importance_sampling(run, comma
     assert told["bracket"] == pytest.approx(bracket)
     assert told["bracket_bits_per_dim"] == pytest.approx(bracket / np.log(2) / dimensions)
     assert f"{told['learned']['bits_per_dim']:.4f}" in capsys.readouterr().out
+
+
+def test_a_reverse_side_below_the_forward_one_is_refuted(run, command, capsys, monkeypatch):
+    real = annealed.bracket
+
+    def lowered(*arguments):
+        found = real(*arguments)
+        return found._replace(reverse=found.reverse._replace(log_mean=found.forward.log_mean - 50))
+
+    monkeypatch.setattr(annealed, "bracket", lowered)
+    command([str(run), "--chains=2", "--temperatures=2"])
+    told = json.loads((run / likelihood.FILE).read_text())
+    assert told["how"] == "annealed importance sampling, 2 temperatures: at least"
+    assert told["log_z"] == told["log_z_forward"] == pytest.approx(told["log_z_reverse"] + 50)
+    assert told["bracket"] == pytest.approx(-50)
+    said = capsys.readouterr().out
+    assert f"learned images: at least {told['learned']['bits_per_dim']:.4f}" in said
+    assert "refutes" in said
 
 
 def test_a_run_that_cannot_be_measured_is_named(run, command, capsys, tmp_path):
