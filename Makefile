@@ -40,10 +40,11 @@ test: $(VENV)/test-ready
 	$(BIN)/mypy report.py compare.py cluster.py benchmarks/bench.py benchmarks/gpu.py attacks/attack.py docs/make.py
 	$(BIN)/python -m pytest
 
-# Every picture and figure of the README and docs/, from the code that is committed: half an hour,
+# Every picture and figure of the README and docs/, from the code that is committed: two hours,
 # and an hour and a half more for those of photographs, if PHOTOGRAPHS is their folder.
 docs: $(VENV)/test-ready
 	$(BIN)/python docs/make.py
+	$(BIN)/python docs/make.py --families
 	$(if $(PHOTOGRAPHS),$(BIN)/python docs/make.py --photographs $(PHOTOGRAPHS))
 
 # Beside PyTorch, on this machine: about 35 minutes.  BENCH holds flags of benchmarks/bench.py.
