@@ -35,7 +35,7 @@ DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "GenNet")]
 
-from common.command import ABILITIES  # noqa: E402
+from common.experiment import ABILITIES  # noqa: E402
 from families import table  # noqa: E402
 
 FIGURES = DOCS / "figures.json"
