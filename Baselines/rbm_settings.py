@@ -1,0 +1,84 @@
+"""The settings of the restricted Boltzmann machine: its flags, said once."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import partition
+from baseline import Settings
+from common import flags
+from common.flags import SettingsError, choice, number, setting, whole
+
+EPOCHS, BATCH, SECONDS = 3000, 64, 0.001
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RBMSettings(Settings):
+    """What the restricted Boltzmann machine is told."""
+
+    hidden: int = setting(
+        12,
+        whole(1, 4096),
+        "binary hidden units H; up to 16, all 2^H configurations are added up",
+        group="model",
+    )
+    visible: str = setting(
+        "gaussian",
+        choice(["gaussian", "binary"]),
+        "visible units, one a channel of a pixel; binary ones see only whether it is above 127.5",
+        group="model",
+    )
+    sigma: float = setting(
+        0.3,
+        number(1e-3, 100),
+        "standard deviation of Gaussian visible units, of images in [-1, 1], when learning begins",
+        group="model",
+    )
+    learn_sigma: bool = setting(True, flags.switch, "learn it as all else", group="model")
+    learning: str | None = setting(
+        None,
+        choice(["cd", "pcd", "exact"]),
+        "contrastive divergence, persistent chains, or the exact gradient (default: exact, or pcd"
+        " of more than 16 hidden units)",
+        group="learning",
+    )
+    cd_steps: int = setting(
+        1, whole(1, 10**6), "Gibbs steps k of an iteration of cd and pcd", group="learning"
+    )
+    annealing_steps: int = setting(
+        1000,
+        whole(1, 10**7),
+        "steps of annealed importance sampling, at the end",
+        group="likelihood",
+    )
+    annealing_chains: int = setting(64, whole(2, 10**5), "chains of it", group="likelihood")
+    num_epochs: int | None = flags.num_epochs(str(EPOCHS), "about 2 minutes")
+    batch_size: int | None = flags.batch_size(str(BATCH))
+    output_dir: Any = flags.output_dir("RBM")
+
+    @property
+    def enumerated(self) -> bool:
+        """Whether all configurations of h are added up."""
+        return self.hidden <= partition.LARGEST
+
+    @property
+    def dimensions(self) -> int:
+        """D, visible units."""
+        return self.image_size**2 * 3
+
+    def resolved(self, num_images: int) -> RBMSettings:
+        """These settings with nothing left open, for a number of images to learn.
+
+        Raises:
+            SettingsError: the settings do not go together, or with the number of images.
+        """
+        if self.learning == "exact" and not self.enumerated:
+            raise SettingsError(
+                f"--learning exact adds up 2^H configurations, too many for --hidden {self.hidden}:"
+                f" choose at most {partition.LARGEST}, or --learning pcd"
+            )
+        learning = self.learning or ("exact" if self.enumerated else "pcd")
+        return dataclasses.replace(
+            self.filled(num_images, EPOCHS, BATCH, SECONDS), learning=learning
+        )
