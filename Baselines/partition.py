@@ -17,7 +17,8 @@ from common.session import tf
 from common.streams import fold_in
 
 LARGEST = 16  # hidden units that are enumerated
-PIECE = 2**24  # numbers that are in memory at once while configurations are added up
+PIECE = 2**20  # numbers that are computed at once while configurations are added up: few enough
+# to stay in a processor's cache
 
 
 def configurations(first: tf.Tensor | int, count: int, units: int) -> tf.Tensor:

@@ -32,7 +32,9 @@ from common.streams import Stream, fold_in
 from harmonium import Harmonium, contrastive_gradient, integrated_log_prob
 from rbm_settings import RBMSettings
 
-STDDEV = 0.01  # of W, when learning begins
+STDDEV = 0.01  # of W, when learning begins, around
+START = 0.1  # so much of the principal components
+SEEN = 512  # images that these are of, at most
 CLIPPED = 0.05  # of a binary pixel's mean, when learning begins
 CHAINS = 64  # that are run side by side, and
 BURN_IN = 1000  # Gibbs steps of each from noise to a sample, of more than 16 hidden units
@@ -103,14 +105,15 @@ class RBM(Baseline):
         key = streams.key(settings.seed, Stream.SYNTHESIS, tf.cast(self._iteration, tf.int32))
         chains = tf.zeros([settings.batch_size, settings.dimensions])
         self._chains = tf.get_variable("chains", initializer=chains, trainable=False)
-        start = self._chains if settings.learning == "pcd" else v
-        negative = machine.gibbs(start, settings.cd_steps, key)
         self._log_weights = self._enumerated(machine) if settings.enumerated else None
         variables = self._network.variables()
+        negative = None
         if settings.learning == "exact":
             first = tf.gradients(tf.reduce_mean(machine.free_energy(v)), variables)
             gradients = [a + b for a, b in zip(first, self._exact_phase(variables), strict=True)]
         else:
+            start = self._chains if settings.learning == "pcd" else v
+            negative = machine.gibbs(start, settings.cd_steps, key)
             gradients = contrastive_gradient(machine, v, negative, variables)
         self._record = self._recorded(v, negative, gradients)
         updates = [self._chains.assign(negative)] if settings.learning == "pcd" else []
@@ -144,9 +147,9 @@ class RBM(Baseline):
         )
 
     def _recorded(
-        self, v: tf.Tensor, negative: tf.Tensor, gradients: list[tf.Tensor]
+        self, v: tf.Tensor, negative: tf.Tensor | None, gradients: list[tf.Tensor]
     ) -> dict[str, tf.Tensor]:
-        """What an iteration is recorded by, of the batch v [B, D] and the chains' ends."""
+        """What an iteration is recorded by, of the batch v [B, D] and the ends of chains."""
         machine, settings = self.machine, self.settings
         made = machine.visible_mean(tf.sigmoid(machine.hidden_logits(v)))
         images, reconstructions = self.to_images(v), self.to_images(made)
@@ -156,11 +159,12 @@ class RBM(Baseline):
         record = {
             "loss": tf.reduce_mean(squared),
             "psnr": tf.reduce_mean(psnr(tf.reduce_mean(squared, [1, 2, 3]))),
-            "energy_difference": tf.reduce_mean(machine.free_energy(negative))
-            - tf.reduce_mean(free_energy),
             "believed": -self._log_density(machine.log_prob_given(v, made)) * bits,
             "gradient_norm": tf.linalg.global_norm(gradients),
         }
+        if negative is not None:
+            ends = tf.reduce_mean(machine.free_energy(negative))
+            record["energy_difference"] = ends - tf.reduce_mean(free_energy)
         if machine.log_sigma is not None:
             record["sigma"] = 127.5 * tf.exp(machine.log_sigma)
         if self._log_weights is not None:
@@ -173,28 +177,43 @@ class RBM(Baseline):
     def train(self, images: np.ndarray, num_epochs: int | None = None) -> Iterator[Record]:
         """Learn until the epochs are done, yielding a record an iteration, as of any baseline.
 
-        The visible biases start at the mean image, and persistent chains at the images.
+        The visible biases start at the mean image, W near the principal components of the images,
+        each in a column of its own (at random, several columns find the same one), and persistent
+        chains at the images.
 
         Yields:
             iteration; loss, the mean squared error of reconstructions in grey levels, and psnr in
             dB, before the step; believed, -log2 p(v | h) a dimension at the probabilities of h that
-            v infers, which charges nothing for h; energy_difference, mean F at the chains' ends
-            less that of the images; gradient_norm; sigma in grey levels, of Gaussian units; and of
-            at most 16 hidden units bits, the exact -log2 p(v) a dimension (of Gaussian units the
-            density of a grey level), and largest_weight, the largest p(h).
+            v infers, which charges nothing for h; energy_difference, mean F at the ends of chains
+            less that of the images, if there are chains; gradient_norm; sigma in grey levels, of
+            Gaussian units; and of at most 16 hidden units bits, the exact -log2 p(v) a dimension
+            (of Gaussian units the density of a grey level), and largest_weight, the largest p(h).
         """
         if self.session.run(self._iteration) == 0:
-            size = self.settings.batch_size
-            mean = np.zeros(self.settings.dimensions)
-            for first in range(0, len(images), CHAINS):
-                mean += self._visible(images[first : first + CHAINS]).sum(0) / len(images)
-            if self.settings.visible == "binary":
-                mean = np.clip(mean, CLIPPED, 1 - CLIPPED)
-                mean = np.log(mean / (1 - mean))
-            with self.session.graph.as_default():
-                self.machine.visible_bias.load(mean, self.session)
-                self._chains.load(self._visible(images[:size]), self.session)
+            self._start(images)
         yield from super().train(images, num_epochs)
+
+    def _start(self, images: np.ndarray) -> None:
+        """Set what learning starts from; see `train`."""
+        settings, machine = self.settings, self.machine
+        mean = np.zeros(settings.dimensions)
+        for first in range(0, len(images), CHAINS):
+            mean += self._visible(images[first : first + CHAINS]).sum(0) / len(images)
+        v = self._visible(images[:SEEN])
+        _, scales, components = np.linalg.svd(v - v.mean(0), full_matrices=False)
+        count = min(settings.hidden, len(components))
+        # A hidden unit moves v by half its column either way: by a standard deviation.
+        columns = components[:count].T * (2 * START / np.sqrt(len(v)) * scales[:count])
+        weight = self.session.run(machine.weight)
+        weight[:, :count] += columns
+        if settings.visible == "binary":
+            mean = np.clip(mean, CLIPPED, 1 - CLIPPED)
+            mean = np.log(mean / (1 - mean))
+        with self.session.graph.as_default():
+            machine.weight.load(weight, self.session)
+            machine.visible_bias.load(mean, self.session)
+            chains = v[np.arange(settings.batch_size) % len(v)]
+            self._chains.load(chains, self.session)
 
     def _visible(self, images: np.ndarray) -> np.ndarray:
         return self.in_groups(self._v, self.inputs.images, images)

@@ -17,6 +17,8 @@ from common.run_folder import Picture
 from rbm import RBM
 from rbm_settings import RBMSettings
 
+DRAWN = 64  # draws of the model whose free energy is shown
+
 
 class RBMExperiment(Experiment):
     """The restricted Boltzmann machine on a category of images."""
@@ -38,12 +40,6 @@ class RBMExperiment(Experiment):
             *("−log₂ p(v | h), bits a dimension", False),
             "With the hidden units as the image infers them, and at no cost.",
         ),
-        Chart(
-            *("energy_difference", "Energy difference d(t)"),
-            *("mean F at chains − mean F at images, nats", False),
-            "Near 0, the chains’ ends look to the machine like images: learning by chains stops"
-            " there, whatever the likelihood.",
-        ),
         Chart("gradient_norm", "Learning gradient", "‖gradient‖", True),
     ]
     exact = [
@@ -57,6 +53,12 @@ class RBMExperiment(Experiment):
             "At 1 the machine has put all its mass on one configuration: one image.",
         ),
     ]
+    difference = Chart(
+        *("energy_difference", "Energy difference d(t)"),
+        *("mean F at chains − mean F at images, nats", False),
+        "Near 0, the chains’ ends look to the machine like images: learning by chains stops there,"
+        " whatever the likelihood.",
+    )
     noise = Chart("sigma", "Noise of the visible units", "σ, grey levels", True)
 
     def __init__(self, *args: Any) -> None:
@@ -66,6 +68,8 @@ class RBMExperiment(Experiment):
         if self.settings.enumerated:
             charts.append(self.exact[1])
             self.losses = [*self.losses, self.exact[0]]  # type: ignore[misc]
+        if self.settings.learning != "exact":
+            charts.append(self.difference)
         if self.settings.visible == "gaussian" and self.settings.learn_sigma:
             charts.append(self.noise)
         self.diagnostics = charts  # type: ignore[misc]
@@ -90,7 +94,7 @@ class RBMExperiment(Experiment):
                 self.evaluated[: pictures.CHAINS], pictures.FRAMES, pictures.STRIDE
             ),
             "free_energy": model.free_energy(self.evaluated),
-            "free_energy_samples": model.free_energy(model.draw(len(self.evaluated))),
+            "free_energy_samples": model.free_energy(model.draw(DRAWN)),
         }
         if len(self.held.names):
             arrays["free_energy_holdout"] = model.free_energy(self.held.images.astype(np.float32))

@@ -10,7 +10,10 @@ from baseline import Settings
 from common import flags
 from common.flags import SettingsError, choice, number, setting, whole
 
-EPOCHS, BATCH, SECONDS = 3000, 64, 0.001
+EPOCHS, BATCH = 1500, 64
+# Seconds on two cores: of an iteration, of each of its images, and of these for a Gibbs step; and
+# of a visible unit for each configuration, where these are added up pixel by pixel.
+ITERATION, IMAGE, STEP, UNIT = 0.002, 0.0004, 0.0007, 4e-9
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,6 +56,16 @@ class RBMSettings(Settings):
         group="likelihood",
     )
     annealing_chains: int = setting(64, whole(2, 10**5), "chains of it", group="likelihood")
+    learning_rate: float = setting(
+        0.002, number(1e-9, 10), "learning rate of Adam, at the beginning", group="learning"
+    )
+    log_step: int = setting(
+        100,
+        whole(1, 10**9),
+        "iterations from one progress panel and checkpoint to the next",
+        group=flags.RUN,
+        free=True,
+    )
     num_epochs: int | None = flags.num_epochs(str(EPOCHS), "about 2 minutes")
     batch_size: int | None = flags.batch_size(str(BATCH))
     output_dir: Any = flags.output_dir("RBM")
@@ -79,6 +92,12 @@ class RBMSettings(Settings):
                 f" choose at most {partition.LARGEST}, or --learning pcd"
             )
         learning = self.learning or ("exact" if self.enumerated else "pcd")
-        return dataclasses.replace(
-            self.filled(num_images, EPOCHS, BATCH, SECONDS), learning=learning
-        )
+        seconds = ITERATION
+        if self.visible == "binary" and self.enumerated:
+            passes = 2 if learning == "exact" else 1
+            seconds += passes * UNIT * self.dimensions * 2**self.hidden
+        # `filled` counts in images of 64 x 64.
+        seconds *= (64 / self.image_size) ** 2 / min(num_images, self.batch_size or BATCH)
+        seconds += IMAGE + STEP * self.cd_steps * (learning != "exact")
+        filled = self.filled(num_images, EPOCHS, BATCH, seconds)
+        return dataclasses.replace(filled, learning=learning)
