@@ -11,6 +11,7 @@ from evaluation import evaluate
 from scipy.special import logsumexp, softmax
 from scipy.stats import norm
 
+import harmonium
 import partition
 import rbm
 import rbm_pictures
@@ -183,8 +184,18 @@ def test_chains_learn_to_reconstruct(learning):
     assert records[-1]["loss"] == pytest.approx(error, rel=0.1)
 
 
-def test_the_likelihood_is_that_of_the_mixture_over_grey_levels():
-    trained, records = learned()
+def test_persistent_chains_go_on_where_the_others_begin_anew():
+    for num_epochs, same in ((1, True), (3, False)):
+        cd, pcd = (
+            learned(learning=learning, num_epochs=num_epochs, decay=0.0)[0].learned_values()
+            for learning in ("cd", "pcd")
+        )
+        assert all((cd[name] == pcd[name]).all() for name in cd) == same
+
+
+def test_the_likelihood_is_that_of_the_mixture_over_grey_levels(monkeypatch):
+    monkeypatch.setattr(harmonium, "COMPONENTS", 2)
+    trained, _ = learned(num_epochs=1, sigma=3.0)  # so that several components share an image
     images = SMALL.copy()
     images[:, :2], images[:, 2] = 0, 255  # whose grey levels reach to infinity
     log_prior = trained.log_prior()
