@@ -266,7 +266,7 @@ class RBM(Baseline):
         """The probabilities that hidden units are on, of images [n, S, S, 3]: [n, H]."""
         return self.in_groups(self._probabilities, self.inputs.images, images)
 
-    def generate(self, h: np.ndarray) -> np.ndarray:
+    def decode(self, h: np.ndarray) -> np.ndarray:
         """The mean of p(v | h) for h [n, H]: images [n, S, S, 3] in [0, 255], float32."""
         return self.in_groups(self._mean, self._h, h)
 
@@ -288,7 +288,7 @@ class RBM(Baseline):
         Of at most 16 hidden units h is drawn from p(h) itself, of more by chains of Gibbs steps
         that start at noise.  The first ones are always the same.
         """
-        return self.generate(self._draw_hidden(n))
+        return self.decode(self._draw_hidden(n))
 
     def draw(self, n: int) -> np.ndarray:
         """N draws of v itself, with the noise of p(v | h), as images likewise."""
@@ -334,7 +334,7 @@ class RBM(Baseline):
         v, shown = np.concatenate([self._visible(images), noise]), []
         for turn in range(count):
             v, hidden = self._walk(v, stride if turn else 0, turn)
-            shown.append(self.generate(hidden))
+            shown.append(self.decode(hidden))
         return np.stack(shown)
 
     # Likelihood

@@ -108,7 +108,7 @@ class RBMExperiment(Experiment):
             return pictures.made(arrays, None)
         order, weights = pictures.heaviest(arrays["log_prior"])
         all_h = partition.all_configurations(self.settings.hidden)
-        components = self.model.generate(all_h[order])
+        components = self.model.decode(all_h[order])
         return pictures.made(arrays, (components, weights))
 
     def own_figures(self, arrays: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -202,7 +202,7 @@ def test_the_likelihood_is_that_of_the_mixture_over_grey_levels(monkeypatch):
     assert np.exp(log_prior).sum() == pytest.approx(1)
     sigma = 127.5 * np.exp(trained.values().log_sigma)
     expected = np.full((16, len(images)), -np.inf)
-    means = trained.generate(partition.all_configurations(4)).astype(np.float64)
+    means = trained.decode(partition.all_configurations(4)).astype(np.float64)
     for k, mean in enumerate(means):
         low = np.where(images == 0, -np.inf, images - 0.5)
         high = np.where(images == 255, np.inf, images + 0.5)
@@ -235,7 +235,7 @@ def test_samples_are_drawn_from_the_mixture():
     trained, _ = learned()
     samples = trained.sample(400)
     np.testing.assert_allclose(trained.sample(5), samples[:5], atol=0.01)
-    components = trained.generate(partition.all_configurations(4))
+    components = trained.decode(partition.all_configurations(4))
     nearest = np.array([np.abs(components - one).sum((1, 2, 3)).argmin() for one in samples])
     shares = np.bincount(nearest, minlength=16) / len(samples)
     np.testing.assert_allclose(shares, np.exp(trained.log_prior()), atol=0.1)
@@ -245,7 +245,7 @@ def test_chains_of_the_film_start_where_they_are_told():
     trained, _ = learned()
     chains = trained.gibbs_chains(SMALL[:2], 3, 2)
     assert chains.shape == (3, 4, SIDE, SIDE, 3)
-    components = trained.generate(partition.all_configurations(4))
+    components = trained.decode(partition.all_configurations(4))
     for image in chains.reshape(-1, *SMALL.shape[1:]):
         assert np.abs(components - image).mean((1, 2, 3)).min() < 0.01
 
