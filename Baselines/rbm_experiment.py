@@ -45,8 +45,8 @@ class RBMExperiment(Experiment):
     exact = [
         Chart(
             *("bits", "Exact likelihood", "−log₂ p(v), bits a dimension", False),
-            "By enumeration of all hidden configurations. Should fall; where it rises, learning"
-            " makes the images less likely.",
+            "By enumeration of all hidden configurations; of Gaussian units, the density of a grey"
+            " level. Should fall; where it rises, learning makes the images less likely.",
         ),
         Chart(
             *("largest_weight", "Largest mixture weight", "largest p(h), share", False),
@@ -59,7 +59,7 @@ class RBMExperiment(Experiment):
         "Near 0, the chains’ ends look to the machine like images: learning by chains stops there,"
         " whatever the likelihood.",
     )
-    noise = Chart("sigma", "Noise of the visible units", "σ, grey levels", True)
+    noise = Chart("sigma", "Noise of the visible units", "σ, grey levels")
 
     def __init__(self, *args: Any) -> None:
         """Divide the category and build the model; see `Experiment`."""

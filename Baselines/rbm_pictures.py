@@ -77,7 +77,7 @@ def film(chains: np.ndarray) -> Picture:
     frames = figures.numbered(tiled, words)
     return Picture(
         lambda file: figures.write_gif(file, frames, MILLISECONDS, hold=1500),
-        {"unit": "Gibbs steps", "frames": [STRIDE * i for i in range(len(chains))]},
+        {"scale": 1, "milliseconds": MILLISECONDS},
     )
 
 

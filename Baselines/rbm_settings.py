@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import partition
@@ -11,6 +12,8 @@ from common import flags
 from common.flags import SettingsError, choice, number, setting, whole
 
 EPOCHS, BATCH = 1500, 64
+ITERATIONS = 3000  # of many images, at most
+RATES = {"gaussian": 0.002, "binary": 0.03}
 # Seconds on two cores: of an iteration, of each of its images, and of these for a Gibbs step; and
 # of a visible unit for each configuration, where these are added up pixel by pixel.
 ITERATION, IMAGE, STEP, UNIT = 0.002, 0.0004, 0.0007, 4e-9
@@ -57,7 +60,11 @@ class RBMSettings(Settings):
     )
     annealing_chains: int = setting(64, whole(2, 10**5), "chains of it", group="likelihood")
     learning_rate: float = setting(
-        0.002, number(1e-9, 10), "learning rate of Adam, at the beginning", group="learning"
+        None,
+        number(1e-9, 10),
+        "learning rate of Adam, at the beginning (default:"
+        f" {', '.join(f'{rate} of {visible} units' for visible, rate in RATES.items())})",
+        group="learning",
     )
     log_step: int = setting(
         100,
@@ -96,8 +103,10 @@ class RBMSettings(Settings):
         if self.visible == "binary" and self.enumerated:
             passes = 2 if learning == "exact" else 1
             seconds += passes * UNIT * self.dimensions * 2**self.hidden
-        # `filled` counts in images of 64 x 64.
-        seconds *= (64 / self.image_size) ** 2 / min(num_images, self.batch_size or BATCH)
+        batch = min(num_images, self.batch_size or BATCH)
+        epochs = max(1, min(EPOCHS, ITERATIONS // math.ceil(num_images / batch)))
+        seconds *= (64 / self.image_size) ** 2 / batch  # `filled` counts in images of 64 x 64
         seconds += IMAGE + STEP * self.cd_steps * (learning != "exact")
-        filled = self.filled(num_images, EPOCHS, BATCH, seconds)
-        return dataclasses.replace(filled, learning=learning)
+        filled = self.filled(num_images, epochs, BATCH, seconds)
+        rate = self.learning_rate or RATES[self.visible]
+        return dataclasses.replace(filled, learning=learning, learning_rate=rate)
