@@ -147,6 +147,19 @@ class Harmonium(NamedTuple):
         """The same machine, computed in float64."""
         return Harmonium(*(None if x is None else tf.cast(x, tf.float64) for x in self))
 
+    def reduced(self) -> Harmonium:
+        """A machine of as few visible units as its hidden ones, which have the same law.
+
+        Hidden units see of Gaussian v but its products with W, so that any weight with the same
+        W^T W will do, such as one of H rows.  Z_1 / Z_0 of the two machines is the same, for Z_0
+        without hidden units.  Of binary v it is the machine itself.
+        """
+        if self.log_sigma is None:
+            return self
+        values, vectors = tf.linalg.eigh(tf.matmul(self.weight, self.weight, transpose_a=True))
+        root = tf.sqrt(tf.maximum(values, 0))[:, None] * tf.transpose(vectors)  # [H, H]
+        return self._replace(weight=root, visible_bias=tf.zeros_like(self.hidden_bias))
+
     @property
     def width(self) -> int:
         """Numbers that `log_weights` keeps of a configuration, for `partition.in_pieces`."""

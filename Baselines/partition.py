@@ -118,7 +118,7 @@ class Estimate(NamedTuple):
 
 
 def annealed(
-    free_energy: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    energy: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
     step: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor],
     start: tf.Tensor,
     num_steps: int,
@@ -130,9 +130,9 @@ def annealed(
     at beta = 1, and weigh what each step of beta changes: the mean of the weights is Z_1 / Z_0.
 
     Args:
-        free_energy: of v [C, D] at beta: [C].
-        step: v [C, D], beta and a key -> v after a step that leaves the law at beta as it is.
-        start: [C, D], draws at beta = 0.
+        energy: of x [C, n] at beta: [C].
+        step: x [C, n], beta and a key -> x after a step that leaves the law at beta as it is.
+        start: [C, n], draws at beta = 0.
         num_steps: from beta = 0 to 1.
         key: int32 [2].
 
@@ -140,10 +140,10 @@ def annealed(
         The logarithms of the weights, [C] in float64.
     """
 
-    def body(i: tf.Tensor, v: tf.Tensor, log_weights: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        before, after = (tf.cast(number, v.dtype) / num_steps for number in (i, i + 1))
-        gain = free_energy(v, before) - free_energy(v, after)
-        return i + 1, step(v, after, fold_in(key, i)), log_weights + tf.cast(gain, tf.float64)
+    def body(i: tf.Tensor, x: tf.Tensor, log_weights: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        before, after = (tf.cast(number, x.dtype) / num_steps for number in (i, i + 1))
+        gain = energy(x, before) - energy(x, after)
+        return i + 1, step(x, after, fold_in(key, i)), log_weights + tf.cast(gain, tf.float64)
 
     zeros = tf.zeros(tf.shape(start)[:1], tf.float64)
     _, _, log_weights = tf.while_loop(

@@ -37,7 +37,7 @@ START = 0.1  # so much of the principal components
 SEEN = 512  # images that these are of, at most
 CLIPPED = 0.05  # of a binary pixel's mean, when learning begins
 CHAINS = 64  # that are run side by side, and
-BURN_IN = 1000  # Gibbs steps of each from noise to a sample, of more than 16 hidden units
+BURN_IN = 1000  # Gibbs steps of each from fair coins to a sample, of more than 16 hidden units
 
 
 class RBM(Baseline):
@@ -237,26 +237,39 @@ class RBM(Baseline):
         hidden = machine.draw_hidden(walked, fold_in(key, 1))
         self._walked = walked, hidden
         self._noisy = self.to_images(machine.draw_visible(self._h, fold_in(key, 2)))
-        self._alone = self._start_alone(CHAINS, fold_in(key, 3))
-        self._annealed = self._make_annealed()
+        bare = machine.at(tf.constant(0.0))  # which draws v without hidden units
+        self._alone = bare.draw_visible(tf.zeros([CHAINS, settings.hidden]), fold_in(key, 5))
+        self._log_z_alone = machine.log_z_alone()
+        self._make_chains_of_hidden(key)
 
-    def _start_alone(self, count: int, key: tf.Tensor) -> tf.Tensor:
-        """Draws of v without hidden units, [count, D]."""
-        bare = self.machine.at(tf.constant(0.0))
-        return bare.draw_visible(tf.zeros([count, self.settings.hidden]), key)
+    def _make_chains_of_hidden(self, key: tf.Tensor) -> None:
+        """Chains of h alone: annealed ones that weigh, and plain ones that sample."""
+        settings = self.settings
+        gaussian = self.machine.log_sigma is not None
+        machine = self.machine.in_float64().reduced() if gaussian else self.machine
+        dtype = machine.weight.dtype
 
-    def _make_annealed(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """The log weights [C] of annealed importance sampling, and log Z where it starts."""
-        machine, settings = self.machine, self.settings
-        key = streams.key(settings.seed, Stream.PARTICLES)
-        log_weights = partition.annealed(
-            lambda v, beta: machine.at(beta).free_energy(v),
-            lambda v, beta, key: machine.at(beta).gibbs(v, 1, key),
-            self._start_alone(settings.annealing_chains, fold_in(key, 0)),
-            settings.annealing_steps,
-            fold_in(key, 1),
+        def step(h: tf.Tensor, beta: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+            at = machine.at(beta)
+            return at.draw_hidden(at.draw_visible(h, fold_in(key, 0)), fold_in(key, 1))
+
+        def coins(count: int, key: tf.Tensor) -> tf.Tensor:
+            uniform = tf.random.stateless_uniform([count, settings.hidden], key)
+            return tf.cast(uniform < 0.5, dtype)
+
+        annealing = streams.key(settings.seed, Stream.PARTICLES)
+        self._annealed = partition.annealed(
+            lambda h, beta: -machine.at(beta).log_weights(h),
+            *(step, coins(settings.annealing_chains, fold_in(annealing, 0))),
+            *(settings.annealing_steps, fold_in(annealing, 1)),
         )
-        return log_weights, machine.log_z_alone() + settings.hidden * math.log(2)
+        one = tf.ones([], dtype)
+        self._sampled = tf.while_loop(
+            lambda i, _: i < BURN_IN,
+            lambda i, h: (i + 1, step(h, one, fold_in(fold_in(key, 4), i))),
+            (tf.constant(0), coins(CHAINS, fold_in(key, 3))),
+            **{"back_prop": False, "parallel_iterations": 1},
+        )[1]
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
         """Images [n, S, S, 3] in [0, 255] through the hidden units and back, likewise."""
@@ -286,7 +299,7 @@ class RBM(Baseline):
         """N images, the means of p(v | h) at draws of h: [n, S, S, 3] in [0, 255].
 
         Of at most 16 hidden units h is drawn from p(h) itself, of more by chains of Gibbs steps
-        that start at noise.  The first ones are always the same.
+        that start at fair coins.  The first ones are always the same.
         """
         return self.decode(self._draw_hidden(n))
 
@@ -310,8 +323,7 @@ class RBM(Baseline):
             return partition.all_configurations(self.settings.hidden)[drawn]
         groups = []
         for turn in range(-(-n // CHAINS)):
-            start = self.session.run(self._alone, {self._turn: turn})
-            groups.append(self._walk(start, BURN_IN, turn)[1])
+            groups.append(self.session.run(self._sampled, {self._turn: turn}))
         return np.concatenate(groups)[:n]
 
     def _walk(self, v: np.ndarray, num_steps: int, turn: int) -> tuple[np.ndarray, np.ndarray]:
@@ -357,7 +369,8 @@ class RBM(Baseline):
 
     def annealed_log_partition(self) -> partition.Estimate:
         """Log Z by annealed importance sampling."""
-        return partition.estimate(*self.session.run(self._annealed))
+        log_weights, alone = self.session.run([self._annealed, self._log_z_alone])
+        return partition.estimate(log_weights, alone + self.settings.hidden * math.log(2))
 
     def log_prob(self, images: np.ndarray, log_z: float | None = None) -> np.ndarray:
         """Log p(Y) of 8-bit images, nats: [n] in float64.

@@ -14,6 +14,15 @@ from common.flags import SettingsError, choice, number, setting, whole
 EPOCHS, BATCH = 1500, 64
 ITERATIONS = 3000  # of many images, at most
 RATES = {"gaussian": 0.002, "binary": 0.03}
+# Chains of hidden units see of Gaussian pixels but H products with the weights: they are cheap.
+STEPS = {"gaussian": 2000, "binary": 1000}
+CHAINS = {"gaussian": 512, "binary": 64}
+
+
+def _by_visible(defaults: dict[str, Any]) -> str:
+    return ", ".join(f"{value:g} of {visible} units" for visible, value in defaults.items())
+
+
 # Seconds on two cores: of an iteration, of each of its images, and of these for a Gibbs step; and
 # of a visible unit for each configuration, where these are added up pixel by pixel.
 ITERATION, IMAGE, STEP, UNIT = 0.002, 0.0004, 0.0007, 4e-9
@@ -53,17 +62,21 @@ class RBMSettings(Settings):
         1, whole(1, 10**6), "Gibbs steps k of an iteration of cd and pcd", group="learning"
     )
     annealing_steps: int = setting(
-        1000,
+        None,
         whole(1, 10**7),
-        "steps of annealed importance sampling, at the end",
+        f"steps of annealed importance sampling, at the end (default: {_by_visible(STEPS)})",
         group="likelihood",
     )
-    annealing_chains: int = setting(64, whole(2, 10**5), "chains of it", group="likelihood")
+    annealing_chains: int = setting(
+        None,
+        whole(2, 10**5),
+        f"chains of it (default: {_by_visible(CHAINS)})",
+        group="likelihood",
+    )
     learning_rate: float = setting(
         None,
         number(1e-9, 10),
-        "learning rate of Adam, at the beginning (default:"
-        f" {', '.join(f'{rate} of {visible} units' for visible, rate in RATES.items())})",
+        f"learning rate of Adam, at the beginning (default: {_by_visible(RATES)})",
         group="learning",
     )
     log_step: int = setting(
@@ -108,5 +121,10 @@ class RBMSettings(Settings):
         seconds *= (64 / self.image_size) ** 2 / batch  # `filled` counts in images of 64 x 64
         seconds += IMAGE + STEP * self.cd_steps * (learning != "exact")
         filled = self.filled(num_images, epochs, BATCH, seconds)
-        rate = self.learning_rate or RATES[self.visible]
-        return dataclasses.replace(filled, learning=learning, learning_rate=rate)
+        return dataclasses.replace(
+            filled,
+            learning=learning,
+            learning_rate=self.learning_rate or RATES[self.visible],
+            annealing_steps=self.annealing_steps or STEPS[self.visible],
+            annealing_chains=self.annealing_chains or CHAINS[self.visible],
+        )
