@@ -14,7 +14,7 @@ however it was learned.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -331,21 +331,20 @@ class RBM(Baseline):
         feed = {self._state: v, self._num_steps: num_steps, self._turn: turn}
         return self.session.run(self._walked, feed)
 
-    def gibbs_chains(self, images: np.ndarray, count: int, stride: int) -> np.ndarray:
+    def gibbs_chains(self, images: np.ndarray, steps: Sequence[int]) -> np.ndarray:
         """Chains of Gibbs steps, as the means of p(v | h) along them.
 
         Args:
             images: where some start, [n, S, S, 3] in [0, 255]; as many others start at noise.
-            count: of places of a chain that are shown,
-            stride: and Gibbs steps from one to the next.
+            steps: after which numbers of Gibbs steps, ascending.
 
         Returns:
-            [count, 2 n, S, S, 3] in [0, 255].
+            [T, 2 n, S, S, 3] in [0, 255], for T numbers.
         """
         noise = self.session.run(self._alone, {self._turn: 0})[: len(images)]
         v, shown = np.concatenate([self._visible(images), noise]), []
-        for turn in range(count):
-            v, hidden = self._walk(v, stride if turn else 0, turn)
+        for turn, num_steps in enumerate(np.diff(steps, prepend=0)):
+            v, hidden = self._walk(v, int(num_steps), turn)
             shown.append(self.decode(hidden))
         return np.stack(shown)
 

@@ -90,9 +90,7 @@ class RBMExperiment(Experiment):
         arrays = {
             "filters": model.filters(),
             "hidden": model.infer(self.evaluated),
-            "chains": model.gibbs_chains(
-                self.evaluated[: pictures.CHAINS], pictures.FRAMES, pictures.STRIDE
-            ),
+            "chains": model.gibbs_chains(self.evaluated[: pictures.CHAINS], pictures.PLACES),
             "free_energy": model.free_energy(self.evaluated),
             "free_energy_samples": model.free_energy(model.draw(DRAWN)),
         }

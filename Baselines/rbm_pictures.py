@@ -19,9 +19,10 @@ WAYS = {  # of learning, in words
 }
 COMPONENTS = 24  # of the mixture that are shown, the heaviest
 FILTERS = 64  # that are shown
-CHAINS = 8  # of the film that start at images, and as many that start at noise
-FRAMES, STRIDE = 60, 5  # of the film, and Gibbs steps from one to the next
-MILLISECONDS = 120  # that a frame is shown
+CHAINS = 6  # of the film that start at images, and as many that start at noise
+# Gibbs steps to each of its frames: chains move at the beginning, or hardly ever.
+PLACES = (0, 1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128, 181, 256)
+MILLISECONDS = 400  # that a frame is shown
 
 
 def heaviest(log_prior: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -73,7 +74,7 @@ def film(chains: np.ndarray) -> Picture:
     half = chains.shape[1] // 2
     scale = baseline_pictures.scale(chains[0])
     tiled = [figures.tiles([frame[:half], frame[half:]], scale) for frame in chains]
-    words = [f"{STRIDE * i} Gibbs steps" for i in range(len(chains))]
+    words = [f"{steps} Gibbs steps" for steps in PLACES[: len(chains)]]
     frames = figures.numbered(tiled, words)
     return Picture(
         lambda file: figures.write_gif(file, frames, MILLISECONDS, hold=1500),

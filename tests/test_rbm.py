@@ -262,7 +262,7 @@ def test_samples_are_drawn_from_the_mixture():
 
 def test_chains_of_the_film_start_where_they_are_told():
     trained, _ = learned(visible="gaussian")
-    chains = trained.gibbs_chains(SMALL[:2], 3, 2)
+    chains = trained.gibbs_chains(SMALL[:2], [0, 1, 3])
     assert chains.shape == (3, 4, SIDE, SIDE, 3)
     components = trained.decode(partition.all_configurations(4))
     for image in chains.reshape(-1, *SMALL.shape[1:]):
@@ -276,7 +276,7 @@ def test_chains_of_the_film_start_where_they_are_told():
 def short(monkeypatch):
     """Films and chains of a few steps."""
     monkeypatch.setattr(rbm, "BURN_IN", 10)
-    monkeypatch.setattr(rbm_pictures, "FRAMES", 3)
+    monkeypatch.setattr(rbm_pictures, "PLACES", (0, 2))
 
 
 def arguments(pictures, output, *more):
