@@ -26,11 +26,13 @@ class RBMExperiment(Experiment):
     name, word, says = "RBM", "rbm", "A restricted Boltzmann machine"
     settings_class, model_class = RBMSettings, RBM
     abilities = ("reconstruct", "sample", "score", "infer")
+    story = pictures.STORY
     losses = [
         Chart(
             *("loss", "Reconstruction error", "mean squared error, grey levels squared", True),
             "What contrastive divergence is watched by: how close an image comes back from its"
             " hidden units. It says nothing of how likely the image is.",
+            item=1,
         )
     ]
     diagnostics = [
@@ -47,6 +49,7 @@ class RBMExperiment(Experiment):
             *("bits", "Exact likelihood", "−log₂ p(v), bits a dimension", False),
             "By enumeration of all hidden configurations; of Gaussian units, the density of a grey"
             " level. Should fall; where it rises, learning makes the images less likely.",
+            item=1,
         ),
         Chart(
             *("largest_weight", "Largest mixture weight", "largest p(h), share", False),

@@ -17,6 +17,52 @@ WAYS = {  # of learning, in words
     "pcd": "persistent contrastive divergence",
     "exact": "the exact gradient",
 }
+STORY: dict[str, Any] = {
+    "claim": "The RBM knows its likelihood.",
+    "does": "Hidden units that are on or off each add an image of their own to the pixels. With few"
+    " of them, all of their configurations can be added up, and probabilities are exact.",
+    "asks": "Restricted Boltzmann machine: learn its weights by contrastive divergence, by chains"
+    " that persist, or by the exact gradient; and see what the true likelihood says of each.",
+    "equations": [
+        {
+            "says": "the model, of Gaussian pixels v and with u = h − ½",
+            "latex": r"p(v, h) = \frac{1}{Z} \exp \left( -\frac{\|v - b\|^2}{2 \sigma^2}"
+            r" + \frac{(v - b)^T W u}{\sigma^2} + c^T h \right)",
+        },
+        {
+            "says": "a Gibbs step: all hidden units given the pixels,",
+            "latex": r"p(h_j = 1 \mid v) = \frac{1}{1 + e^{-a_j}}, \quad"
+            r" a = c + \frac{1}{\sigma^2} W^T (v - b)",
+        },
+        {
+            "says": "then all pixels given the hidden units",
+            "latex": r"v \mid h \, \sim \, N(b + W u, \sigma^2 I)",
+        },
+        {
+            "says": "the free energy",
+            "latex": r"F(v) = -\log \sum_h e^{-E(v, h)}, \quad p(v) = \frac{e^{-F(v)}}{Z}",
+        },
+        {
+            "says": "learning: the second term by k Gibbs steps, or exactly",
+            "latex": r"-\frac{\partial}{\partial W} \log \, p(v) = \frac{\partial F(v)}"
+            r"{\partial W} - E_{v' \sim p} \frac{\partial F(v')}{\partial W}",
+        },
+    ],
+    "items": [
+        {
+            "number": 1,
+            "asks": "The loss over the iterations of learning, and the exact likelihood",
+            "look": "both curves fall and level off.",
+            "wrong": "reconstructions that get better while the images get less likely.",
+        },
+        {
+            "number": 2,
+            "asks": "The components of the mixture, and their exact weights",
+            "look": "many components of some weight, that could be images.",
+            "wrong": "one component of 100 %: every sample is the same image.",
+        },
+    ],
+}
 COMPONENTS = 24  # of the mixture that are shown, the heaviest
 FILTERS = 64  # that are shown
 CHAINS = 6  # of the film that start at images, and as many that start at noise
@@ -138,7 +184,7 @@ def sections(settings: RBMSettings) -> list[dict[str, Any]]:
         ),
     ]
     if exact:
-        components = _picture(
+        components = {"item": 2} | _picture(
             *("components.png", "The heaviest components", "Means of the likeliest components"),
             "The model is a mixture of 2^H components, one for each configuration h. Their weights"
             " are exact; one of 100 % means that all samples are one image.",
