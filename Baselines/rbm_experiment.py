@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -25,7 +25,7 @@ class RBMExperiment(Experiment):
 
     name, word, says = "RBM", "rbm", "A restricted Boltzmann machine"
     settings_class, model_class = RBMSettings, RBM
-    abilities = ("reconstruct", "sample", "score", "infer")
+    abilities: ClassVar[tuple[str, ...]] = ("reconstruct", "sample", "score", "infer")
     story = pictures.STORY
     losses = [
         Chart(
@@ -76,6 +76,8 @@ class RBMExperiment(Experiment):
         if self.settings.visible == "gaussian" and self.settings.learn_sigma:
             charts.append(self.noise)
         self.diagnostics = charts  # type: ignore[misc]
+        if self.settings.visible == "binary":  # which see no 8-bit images
+            self.abilities = ("reconstruct", "sample", "infer")  # type: ignore[misc]
 
     def describe(self) -> str:
         """The machine, and how it learns."""

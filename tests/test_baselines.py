@@ -11,6 +11,7 @@ from common.run_folder import FORMAT
 
 SMALL = {  # flags of a short run, by word
     "vae": ["--width=8"],
+    "rbm": ["--hidden=3", "--annealing_steps=5", "--annealing_chains=4"],
 }
 EPOCHS = 4
 

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from conftest import IMAGES, built, fails, results
+from conftest import IMAGES, built, fails
 from evaluation import evaluate
 from scipy.special import logsumexp, softmax
 from scipy.stats import norm
@@ -281,7 +281,7 @@ def short(monkeypatch):
 
 def arguments(pictures, output, *more):
     return [
-        *("--image_size=16", "--hidden=3", "--num_epochs=4", "--log_step=2", "--category=cats"),
+        *("--image_size=8", "--hidden=3", "--num_epochs=4", "--log_step=2", "--category=cats"),
         *("--annealing_steps=5", "--annealing_chains=4"),
         *(f"--data_path={pictures}", f"--output_dir={output}", *more),
     ]
@@ -301,8 +301,6 @@ def test_a_run_says_what_it_believes_and_what_is_true(many, tmp_path):
     assert 1 / 8 <= metrics["largest_weight"] <= 1 <= metrics["effective_components"] <= 8
     written = {path.name for path in folder.iterdir()}
     assert {"filters.png", "components.png", "free_energy.png", "chains.gif"} <= written
-    loaded = rbm.load(folder)
-    np.testing.assert_array_equal(loaded.sample(64), results(folder)["samples"])
 
 
 def test_chains_that_are_gone_on_with_have_the_same_bits(tmp_path):
@@ -327,6 +325,7 @@ def test_binary_units_have_no_likelihood_of_8_bit_images(many, tmp_path):
     folder = tmp_path / "cats"
     written = {path.name for path in folder.iterdir()}
     assert "filters.png" in written and not {"likelihood.json", "components.png"} & written
+    assert "score" not in read(folder, "manifest.json")["abilities"]
     metrics = read(folder, "metrics.json")
     assert 0 < metrics["binary_bits_images"] < 2
     assert "log_z_annealed" in metrics and "log_z" not in metrics
