@@ -32,8 +32,8 @@ from common.streams import Stream, fold_in
 from harmonium import Harmonium, contrastive_gradient, integrated_log_prob
 from rbm_settings import RBMSettings
 
-STDDEV = 0.01  # of W, when learning begins, around
-START = 0.1  # so much of the principal components
+STDDEV = 0.001  # of W, when learning begins, around
+START = 0.3  # so much of the principal components
 SEEN = 512  # images that these are of, at most
 CLIPPED = 0.05  # of a binary pixel's mean, when learning begins
 CHAINS = 64  # that are run side by side, and

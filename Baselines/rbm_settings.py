@@ -13,7 +13,8 @@ from common.flags import SettingsError, choice, number, setting, whole
 
 EPOCHS, BATCH = 1500, 64
 ITERATIONS = 3000  # of many images, at most
-RATES = {"gaussian": 0.002, "binary": 0.03}
+RATES = {"exact": 0.005, "cd": 0.001, "pcd": 0.001}  # of Gaussian visible units
+BINARY_RATES = {"exact": 0.03, "cd": 0.01, "pcd": 0.01}
 # Chains of hidden units see of Gaussian pixels but H products with the weights: they are cheap.
 STEPS = {"gaussian": 2000, "binary": 1000}
 CHAINS = {"gaussian": 512, "binary": 64}
@@ -50,7 +51,14 @@ class RBMSettings(Settings):
         "standard deviation of Gaussian visible units, of images in [-1, 1], when learning begins",
         group="model",
     )
-    learn_sigma: bool = setting(True, flags.switch, "learn it as all else", group="model")
+    # Chains that do not mix leave the mass where no image is, the farther off in standard
+    # deviations, the smaller sigma gets.
+    learn_sigma: bool | None = setting(
+        None,
+        flags.switch,
+        "learn it as all else (default: with the exact gradient only)",
+        group="model",
+    )
     learning: str | None = setting(
         None,
         choice(["cd", "pcd", "exact"]),
@@ -76,7 +84,9 @@ class RBMSettings(Settings):
     learning_rate: float = setting(
         None,
         number(1e-9, 10),
-        f"learning rate of Adam, at the beginning (default: {_by_visible(RATES)})",
+        f"learning rate of Adam, at the beginning (default: {RATES['exact']:g} with the exact"
+        f" gradient, else {RATES['cd']:g}; of binary units {BINARY_RATES['exact']:g}, else"
+        f" {BINARY_RATES['cd']:g})",
         group="learning",
     )
     log_step: int = setting(
@@ -85,6 +95,13 @@ class RBMSettings(Settings):
         "iterations from one progress panel and checkpoint to the next",
         group=flags.RUN,
         free=True,
+    )
+    # The weights p(h) find their balance while steps are small: a nat more or less in thousands.
+    decay: float = setting(
+        1.0,
+        number(0, 1),
+        "share of the run, at its end, in which the learning rate falls to 0",
+        group="learning",
     )
     num_epochs: int | None = flags.num_epochs(str(EPOCHS), "about 2 minutes")
     batch_size: int | None = flags.batch_size(str(BATCH))
@@ -121,10 +138,12 @@ class RBMSettings(Settings):
         seconds *= (64 / self.image_size) ** 2 / batch  # `filled` counts in images of 64 x 64
         seconds += IMAGE + STEP * self.cd_steps * (learning != "exact")
         filled = self.filled(num_images, epochs, BATCH, seconds)
+        rates = RATES if self.visible == "gaussian" else BINARY_RATES
         return dataclasses.replace(
             filled,
             learning=learning,
-            learning_rate=self.learning_rate or RATES[self.visible],
+            learn_sigma=learning == "exact" if self.learn_sigma is None else self.learn_sigma,
+            learning_rate=self.learning_rate or rates[learning],
             annealing_steps=self.annealing_steps or STEPS[self.visible],
             annealing_chains=self.annealing_chains or CHAINS[self.visible],
         )
