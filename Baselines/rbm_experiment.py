@@ -11,8 +11,8 @@ import partition
 import rbm_pictures as pictures
 from baseline import Experiment
 from common import likelihood
-from common.command import Chart
 from common.console import doing
+from common.experiment import Chart
 from common.run_folder import Picture
 from rbm import RBM
 from rbm_settings import RBMSettings
