@@ -217,7 +217,7 @@ class Experiment(experiment.Experiment):
         most = experiment.EVALUATED
         self.held = Dataset(held.images[:most], held.names[:most], [])
         self.constants: dict[str, Any] = {}
-        self.evaluated = self.images[: experiment.EVALUATED].astype(np.float32)
+        self.evaluated = self.images[:most].astype(np.float32)
         self.model = self.learner = self.model_class(settings, len(self.names))
         self.model.build_model()
 

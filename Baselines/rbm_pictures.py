@@ -90,7 +90,7 @@ def filters_panel(filters: np.ndarray, scale: int) -> Figure:
 
 def components_panel(images: np.ndarray, weights: np.ndarray, scale: int) -> Figure:
     """The means of the heaviest components p(v | h) [n, S, S, 3], with their weights p(h) [n]."""
-    captions = [f"{100 * weight:.3g} %" for weight in weights]
+    captions = [f"{100 * w:.3g} %" if w >= 1e-4 else "< 0.01 %" for w in weights]
     title = f"The heaviest components of the mixture: {100 * weights.sum():.3g} % of the whole"
     return figures.panel(figures.wrapped(images, 8), title, captions=captions, scale=scale)
 

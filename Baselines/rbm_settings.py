@@ -14,7 +14,7 @@ from common.flags import SettingsError, choice, number, setting, whole
 EPOCHS, BATCH = 1500, 64
 ITERATIONS = 3000  # of many images, at most
 RATES = {"exact": 0.005, "cd": 0.001, "pcd": 0.001}  # of Gaussian visible units
-BINARY_RATES = {"exact": 0.03, "cd": 0.01, "pcd": 0.01}
+BINARY_RATES = {"exact": 0.1, "cd": 0.01, "pcd": 0.01}
 # Chains of hidden units see of Gaussian pixels but H products with the weights: they are cheap.
 STEPS = {"gaussian": 2000, "binary": 1000}
 CHAINS = {"gaussian": 512, "binary": 64}
