@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from common import charts, endings, figures, flags, history, session, shards
+from common import charts, datasets, endings, figures, flags, history, session, shards
 from common.cluster import Cluster, Membership, PeerError, versions
 from common.console import say
 from common.datasets import Dataset
@@ -416,6 +416,7 @@ def main(
         if cluster.size > 1:
             cluster.compare({"flags": f"{resume} {_config(settings)}", **versions()})
         folder, apart = settings.data_path / settings.category, experiment.held_out(settings)
+        datasets.write_at_first_use(folder)
         data, shard = shards.load(
             *(folder, settings.image_size, settings.fit, cluster), *(apart, EVALUATED)
         )
