@@ -192,6 +192,7 @@ class Settings(flags.Settings):
     )
     category: str = flags.category("egret")
     output_dir: Path = flags.output_dir("DesNet")
+    precision: str = flags.precision()
 
     def noise_factor(self, progress: float) -> float:
         """The noise on the observed images over data_noise, when this share of the run is done."""

@@ -38,6 +38,9 @@ class Experiment(command.Experiment):
     """DesNet on a category of images."""
 
     name = "DesNet"
+    command = ["DesNet/main.py"]
+    abilities = ("sample", "score")
+    roles = {"images": "images", "samples": "synthesized"}
     settings_class = Settings
     losses = [
         Chart(

@@ -99,12 +99,7 @@ class Settings(flags.Settings):
         "share of the run, at its end, in which the learning rate falls to 0",
         group="learning",
     )
-    holdout: list[str] | None = setting(
-        None,
-        flags.names,
-        "file names of images that are left out, and reconstructed by inference alone",
-        group="what learning does not see",
-    )
+    holdout: list[str] | None = flags.holdout("reconstructed by inference alone")
     occlude: str | None = setting(
         None,
         text(
@@ -129,6 +124,7 @@ class Settings(flags.Settings):
     batch_size: int | None = flags.batch_size(str(BATCH))
     category: str = flags.category("lion_tiger")
     output_dir: Path = flags.output_dir("GenNet")
+    precision: str = flags.precision()
 
     def noise(self, iteration: int) -> float:
         """Sigma of an iteration, counted from 0: it shrinks geometrically to that of the model."""

@@ -94,32 +94,15 @@ def split(
     Raises:
         DatasetError: a name is not there, none is left to learn, or a square is too large.
     """
-    holdout = holdout or []
-    there = ", ".join(data.names)
-    for name in holdout:
-        if name not in data.names:
-            raise datasets.DatasetError(f"--holdout {name}: no such image; there are {there}.")
-    held = np.isin(data.names, holdout)  # [N]
-    if held.all():
-        raise datasets.DatasetError(f"--holdout leaves none of {there} to learn: name fewer.")
+    parts = datasets.split(data, holdout)
     num_images, image_size = len(data.names), data.images.shape[1]
     visible = np.broadcast_to(True, [num_images, image_size, image_size, 1])
     if occlude:
         visible = visible_pixels(occlude, num_images, image_size, seed)
-    whole = Part(data.images, data.names, visible)
-    # The whole array stays on disk; a choice from it is copied to memory.
-    if data.apart is not None:
-        names = [np.array(data.names)[chosen].tolist() for chosen in (~held, held)]
-        learned = Part(data.images, names[0], visible[~held])
-        return learned, Part(data.apart, names[1], visible[held])
-    learned = _choose(whole, ~held) if holdout else whole
-    return learned, _choose(whole, held)
-
-
-def _choose(part: Part, chosen: np.ndarray) -> Part:
-    """The images of a part where `chosen` [n] is true."""
-    names = [name for name, choose in zip(part.names, chosen, strict=True) if choose]
-    return Part(part.images[chosen], names, part.visible[chosen])
+    learned, held = (
+        Part(part.images, part.names, visible[np.isin(data.names, part.names)]) for part in parts
+    )
+    return learned, held
 
 
 def mean_image(images: np.ndarray, visible: np.ndarray) -> np.ndarray:

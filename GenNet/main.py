@@ -48,6 +48,9 @@ class Experiment(command.Experiment):
     """GenNet on a category of images."""
 
     name = "GenNet"
+    command = ["GenNet/main.py"]
+    abilities = ("reconstruct", "sample", "interpolate", "score", "complete", "infer")
+    roles = command.Experiment.roles | {"holdout_reconstructions": "holdout_inferred"}
     settings_class = Settings
     losses = [
         Chart(

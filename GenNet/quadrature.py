@@ -8,7 +8,7 @@ scale then adds it up.
 `Decode` maps z [n, 2] to outputs f(z) [n, D].  Everything else is in float64.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -204,7 +204,13 @@ def _scale(covariance: np.ndarray, factor: np.ndarray) -> np.ndarray:
     return factor @ vectors * np.sqrt(np.maximum(values, 1e-2))
 
 
-def posterior(decode: Decode, image: np.ndarray, sigma: float, start: np.ndarray) -> Posterior:
+def posterior(
+    decode: Decode,
+    image: np.ndarray,
+    sigma: float,
+    start: np.ndarray,
+    spacings: Sequence[float] = SPACINGS,
+) -> Posterior:
     """The posterior of an image by the midpoint rule on a grid about every mode.
 
     The first grids have the scale of the Gauss-Newton metric; the second that of the covariance
@@ -215,9 +221,10 @@ def posterior(decode: Decode, image: np.ndarray, sigma: float, start: np.ndarray
         image: [D].
         sigma: standard deviation of the noise.
         start: [n, 2], from where modes are looked for (see `starts`).
+        spacings: of the first grids and of those after them, in standard deviations.
     """
     modes = _modes(*climb(decode, start, image, sigma))
-    for spacing in SPACINGS:
+    for spacing in spacings:
         grids = _grids(decode, modes, image, sigma, spacing)
         modes = []
         for grid in grids:

@@ -76,7 +76,7 @@ def _words(
     words = ["python"]
     if sitting["workers"] > 1:
         words += ["cluster.py", "--workers", str(sitting["workers"])]
-    words.append(f"{run.model}/main.py")
+    words += run.manifest["command"]
     if resume:
         words.append("--resume")
     for flag, value in run.config.items():

@@ -92,6 +92,11 @@ def _check_origin(manifest: dict[str, Any]) -> None:
         isinstance(flag, str) and re.fullmatch(r"\w+", flag, re.ASCII) for flag in said
     ):
         raise DamagedError("flags is no list of flags")
+    command = manifest.setdefault("command", [f"{manifest['model']}/main.py"])
+    if not isinstance(command, list) or not all(
+        isinstance(word, str) and re.fullmatch(r"\w[\w/.-]*", word, re.ASCII) for word in command
+    ):
+        raise DamagedError("command is no list of words")
     sittings = manifest.get("sittings")
     if not isinstance(sittings, list) or not sittings or not all(map(is_sitting, sittings)):
         raise DamagedError("it has no sittings")

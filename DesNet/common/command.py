@@ -6,6 +6,7 @@ A model brings an `Experiment`; `main` does the rest.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import sys
 from abc import ABC, abstractmethod
@@ -30,6 +31,11 @@ from common.run_folder import ANEW, Folder, Picture, RunError, png
 from common.shards import Shard
 
 EVALUATED = 256  # images that pictures, arrays and figures are of
+
+
+# What a model may do, and the arrays of a run that models are compared by.
+ABILITIES = ("reconstruct", "sample", "interpolate", "score", "complete", "infer")
+ROLES = ("images", "reconstructions", "samples", "holdout", "holdout_reconstructions")
 
 
 class Chart(NamedTuple):
@@ -64,6 +70,9 @@ class Experiment(ABC):
         baseline: what psnr_baseline is of: what there is without learning, in words.
         story: what is asked of the model, by numbered items, for the report's head; see
             report_page/manifest.py.
+        command: the words of its command line, after python.
+        abilities: which of ABILITIES it has.
+        roles: the arrays of results.npz that models are compared by: what each of ROLES is called.
         learner: the model that learns, built.
         model: that which is shown, built: the learner itself, or, of several workers that learn,
             at the first one a model of all their chains, as of the last checkpoint.
@@ -79,6 +88,9 @@ class Experiment(ABC):
     diagnostics: ClassVar[list[Chart]]
     baseline: ClassVar[str]
     story: ClassVar[dict[str, Any]] = {}
+    command: ClassVar[list[str]]
+    abilities: ClassVar[tuple[str, ...]]
+    roles: ClassVar[dict[str, str]] = {role: role for role in ROLES}
     learner: Model
     model: Model
     images: np.ndarray
@@ -193,6 +205,9 @@ def _learn(experiment: Experiment, run: Run) -> None:
         sentence=experiment.sentence(),
         charts=[chart._asdict() for chart in (*experiment.losses, *experiment.diagnostics)],
         progress={"scale": figures.SCALE},
+        command=experiment.command,
+        abilities=experiment.abilities,
+        roles=experiment.roles,
         **{"baseline": "", "sections": [], "pictures": {}},  # until there are results
     )
     agree(experiment, len(run.history))
@@ -298,6 +313,7 @@ def save_results(experiment: Experiment, run: Run) -> dict[str, float]:
     Returns:
         The figures for the console.
     """
+    learning_seconds = round(run.seconds, 1)
     results = experiment.results(run)
     pictures = results.pictures | {
         "loss.png": png(draw_charts(experiment.losses, run)),
@@ -323,6 +339,8 @@ def save_results(experiment: Experiment, run: Run) -> dict[str, float]:
             **results.figures,
             "images": len(experiment.names),
             "evaluated": evaluated,
+            "parameters": experiment.model.num_parameters,
+            "learning_seconds": learning_seconds,
             "loss": run.history[-1]["loss"],
         }
     )
@@ -378,9 +396,10 @@ def read_flags(
     Raises:
         SettingsError: the run's folder cannot be written by TensorFlow.
         RunError: there is no run to go on with, or a flag contradicts it.
+        DatasetError: there are no images to hold out.
     """
     args = make_parser(prog, description, settings_class).parse_args(arguments)
-    given = flags.read_settings(args, settings_class)
+    given = _named(flags.read_settings(args, settings_class))
     try:
         str(given.folder).encode()
     except UnicodeEncodeError as error:
@@ -396,6 +415,14 @@ def read_flags(
         raise RunError(f"there is no run to go on with in {given.folder}: leave out --resume.")
     before = Folder(given.folder, ANEW).settings(settings_class)
     return settings_to_resume(given, before, set(said)), True
+
+
+def _named(settings: Settings) -> Settings:
+    """These settings with the names of the images that `--holdout fourth` means."""
+    if getattr(settings, "holdout", None) != [flags.FOURTH]:
+        return settings
+    names = datasets.every_fourth(settings.data_path / settings.category)
+    return dataclasses.replace(settings, holdout=names)  # type: ignore[call-arg]
 
 
 def main(

@@ -44,6 +44,11 @@ class Model(ABC):
     saver: tf.train.Saver
 
     @property
+    def precision(self) -> str:
+        """Of the networks while they learn."""
+        return getattr(self.settings, "precision", "float32")
+
+    @property
     def cluster(self) -> Cluster:
         """The workers that learn it."""
         return self.shard.cluster
@@ -55,7 +60,7 @@ class Model(ABC):
             DeviceError: the device of the settings is not there.
         """
         config = session.configuration(self.settings.device)
-        config = self.cluster.configured(config, self.settings.precision)
+        config = self.cluster.configured(config, self.precision)
         with tf.Graph().as_default() as graph, self.cluster.device():
             self._build()
             self.saver = tf.train.Saver(max_to_keep=None, save_relative_paths=True)

@@ -249,6 +249,50 @@ def _decode(paths: list[Path], image_size: int, fit: str) -> Dataset:
     return Dataset(images, names, skipped)
 
 
+def split(data: Dataset, holdout: list[str] | None) -> tuple[Dataset, Dataset]:
+    """Divide a category into what is learned and what is held out.
+
+    Args:
+        data: the category.
+        holdout: file names of the images to hold out; None: none.
+
+    Returns:
+        The images to learn, and the others.  Of several workers, names are those of all images, and
+        of the images to learn the first ones are this worker's.
+
+    Raises:
+        DatasetError: a name is not there, or none is left to learn.
+    """
+    there = ", ".join(data.names)
+    for name in holdout or []:
+        if name not in data.names:
+            raise DatasetError(f"--holdout {name}: no such image; there are {there}.")
+    held = np.isin(data.names, holdout or [])  # [N]
+    if held.all():
+        raise DatasetError(f"--holdout leaves none of {there} to learn: name fewer.")
+    names = [np.array(data.names)[chosen].tolist() for chosen in (~held, held)]
+    if data.apart is not None:
+        return Dataset(data.images, names[0], []), Dataset(data.apart, names[1], [])
+    # The whole array stays on disk; a choice from it is copied to memory.
+    learned = data.images[~held] if held.any() else data.images
+    return Dataset(learned, names[0], []), Dataset(data.images[held], names[1], [])
+
+
+def every_fourth(folder: Path) -> list[str]:
+    """Names of every fourth image in a folder, the last of each four.
+
+    Raises:
+        DatasetError: there is no such folder, or there are fewer than four.
+    """
+    names = [path.name for path in image_files(folder)]
+    if len(names) < 4:
+        raise DatasetError(
+            f"--holdout fourth: there are but {len(names)} images in {folder}; name those to hold"
+            " out."
+        )
+    return names[3::4]
+
+
 def digest(image: np.ndarray) -> bytes:
     """Eight bytes that tell whether the pixels of an image have changed."""
     return hashlib.blake2b(image.tobytes(), digest_size=8).digest()

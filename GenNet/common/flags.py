@@ -23,6 +23,7 @@ from common.endings import MistakeError, shown
 
 PROJECT = Path(__file__).resolve().parents[2]
 BUDGET = 540.0  # seconds of learning that a default run may take: it ends within ten minutes
+FOURTH = "fourth"  # of --holdout, in place of names: every fourth image
 RUN = "data and run"  # the group of the flags that every command line that learns has
 
 AnySettings = TypeVar("AnySettings", bound="Settings")
@@ -176,9 +177,27 @@ def output_dir(model: str) -> Any:
     )
 
 
-def num_epochs(default: str) -> Any:
-    """The field `num_epochs` of a model that chooses as these words say."""
-    help = f"passes over the images (default: {default}, or fewer of many images: about 10 minutes)"
+def precision() -> Any:
+    """The field `precision` of a model with a sampler that may compute in less than float32."""
+    help = (
+        "of the network inside the sampler while it learns; auto takes bfloat16 where the"
+        " processor multiplies it and the sampler bears it"
+    )
+    return setting("auto", choice(["auto", "float32", "bfloat16"]), help, group=RUN)
+
+
+def holdout(use: str) -> Any:
+    """The field `holdout` of a model that uses images that it does not learn as these words say."""
+    help = (
+        f"file names of images that are left out of learning, and {use}; {FOURTH}: every fourth, as"
+        " compare.py compares models on"
+    )
+    return setting(None, names, help, group="what learning does not see")
+
+
+def num_epochs(default: str, time: str = "about 10 minutes") -> Any:
+    """The field `num_epochs` of a model that chooses as these words say, and ends in that time."""
+    help = f"passes over the images (default: {default}, or fewer of many images: {time})"
     return setting(None, whole(1, 10**9), help, group="learning", free=True)
 
 
@@ -222,13 +241,6 @@ class Settings:
     )
     seed: int = setting(0, whole(0, 2**31 - 1), "of every random number of the run", group=RUN)
     device: str = setting("auto", device, DEVICE_HELP, group=RUN, free=True)
-    precision: str = setting(
-        "auto",
-        choice(["auto", "float32", "bfloat16"]),
-        "of the network inside the sampler while it learns; auto takes bfloat16 where the"
-        " processor multiplies it and the sampler bears it",
-        group=RUN,
-    )
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

@@ -126,15 +126,16 @@ class Notice:
         self._before: float | None = None
 
     def __call__(self, record: Record) -> None:
-        """Look at an iteration."""
+        """Look at an iteration; of a model that does not go back there is nothing to say."""
+        now = record.get("roll_backs", 0.0)
         if self._before is None:  # of a run that is gone on with, those before were said
-            self._before = 0.0 if record["iteration"] == 1 else record["roll_backs"]
-        if record["roll_backs"] > self._before:
+            self._before = 0.0 if record["iteration"] == 1 else now
+        if now > self._before:
             say(
                 f"Iteration {int(record['iteration'])} left the sane region: went back to the last"
                 f" good state, learning rate now {record['learning_rate']:.2g}"
             )
-        self._before = record["roll_backs"]
+        self._before = now
 
 
 def say_if_below_baseline(metrics: dict[str, Any], baseline: str, advice: str) -> None:

@@ -1,0 +1,121 @@
+"""The exact likelihood of 8-bit images under any decoder of a z of two dimensions.
+
+For Y = f(z) + eps, z ~ N(0, I_2), eps ~ N(0, sigma^2 I), with the density of Y integrated over each
+grey level, p(Y) is an integral over the plane, which quadrature.py finds.  Sigma is refitted: the
+root mean square of what f leaves of the learned images at their best z, where their likelihood is
+highest but for a share of 2 / D.  So decoders that learned with another noise, or with none, are
+compared by what they draw.  Of held-out images there is also the likelihood by the sigma that is
+fitted to them: a decoder that draws the learned ones to a grey level rules all others out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import logsumexp
+
+import quadrature
+from common.likelihood import gaussian_grey_levels
+
+LEAST = 0.3  # grey levels: sigma of a decoder that draws images as they are
+SPACINGS = (
+    0.5,
+    0.5,
+)  # standard deviations of a posterior: of its first grids and of those that count
+FAR = 15.0  # nats below the highest point: what lies lower is no part of the sum
+MEASURED = 64  # images of a part, at most
+
+
+class Exact(NamedTuple):
+    """The likelihood of 8-bit images."""
+
+    sigma: float  # of the noise, in grey levels, fitted to the learned images
+    learned: np.ndarray  # log p(Y), nats, [N]
+    held_out: np.ndarray  # likewise, [M]
+    held_out_sigma: float  # of the noise fitted to the held-out images themselves, and
+    held_out_fitted: np.ndarray  # their log p(Y) with it, the best that any sigma gives, [M]
+
+
+def measure(
+    decode: quadrature.Decode,
+    learned: np.ndarray,
+    held_out: np.ndarray,
+    advance: Callable[[], object] = lambda: None,
+) -> Exact:
+    """Log p(Y) of images that were learned and of others.
+
+    Args:
+        decode: z [n, 2] -> f(z) [n, D] in grey levels.
+        learned: 8-bit images [N, D].
+        held_out: 8-bit images [M, D], perhaps none.
+        advance: called as often as `steps` says.
+    """
+    parts = [part.astype(np.float64) for part in (learned, held_out)]
+    rough = _residual(decode, parts[0], advance)
+    starts = quadrature.starts(decode, np.concatenate(parts), rough, advance)
+    begins = starts[: len(learned)], starts[len(learned) :]
+    sigma, own = (_best(decode, *each, rough) for each in zip(parts, begins, strict=True))
+
+    def log_p(number: int, sigma: float) -> np.ndarray:
+        nats = []
+        for image, start in zip(parts[number], begins[number], strict=True):
+            nats.append(_log_p(decode, image, sigma, start))
+            advance()
+        return np.array(nats)
+
+    return Exact(sigma, log_p(0, sigma), log_p(1, sigma), own, log_p(1, own))
+
+
+def steps(num_learned: int, num_held_out: int) -> int:
+    """How often `measure` calls `advance`, for so many images."""
+    return 2 * quadrature.SIDE + num_learned + 2 * num_held_out
+
+
+def _residual(
+    decode: quadrature.Decode, images: np.ndarray, advance: Callable[[], object]
+) -> float:
+    """The root mean square of what the best points of a grid over the plane leave of images."""
+    axis = np.linspace(-quadrature.REACH, quadrature.REACH, quadrature.SIDE)
+    least = np.full(len(images), np.inf)
+    for z_2 in axis:
+        z = np.stack([axis, np.full(len(axis), z_2)], 1)
+        # Of sigma 1, where the prior is nothing beside the likelihood.
+        joint = quadrature.log_joint(decode, z, images, 1.0)
+        errors = -2 * (joint + np.log(2 * np.pi) + (z**2).sum(1) / 2)
+        errors -= images.shape[1] * np.log(2 * np.pi)
+        least = np.minimum(least, errors.min(1))
+        advance()
+    return float(max(np.sqrt(least.mean() / images.shape[1]), LEAST))
+
+
+def _best(
+    decode: quadrature.Decode, images: np.ndarray, starts: list[np.ndarray], sigma: float
+) -> float:
+    """The root mean square of what f leaves of the images at the ends of their climbs."""
+    errors = []
+    for image, start in zip(images.astype(np.float64), starts, strict=True):
+        z, value, _ = quadrature.climb(decode, start, image, sigma)
+        best = decode(z[[value.argmax()]])[0].astype(np.float64)
+        errors.append(((image - best) ** 2).mean())
+    return max(float(np.sqrt(np.mean(errors))), LEAST) if errors else LEAST
+
+
+def _log_p(decode: quadrature.Decode, image: np.ndarray, sigma: float, start: np.ndarray) -> float:
+    """Log p(Y) of an 8-bit image [D], by the grids of its posterior in the density's stead."""
+    found = quadrature.posterior(decode, image, sigma, start, SPACINGS)
+    masses = []
+    for grid in found.grids:
+        near = grid.log_mass > max(g.log_mass.max() for g in found.grids) - FAR
+        if not near.any():
+            continue
+        means = np.concatenate(
+            [decode(part) for part in np.array_split(grid.z[near], -(-near.sum() // 64))]
+        ).astype(np.float64)
+        density = -((image - means) ** 2).sum(1) / (2 * sigma**2)
+        density -= image.size / 2 * np.log(2 * np.pi * sigma**2)
+        # The grid's masses, with the density of the likelihood replaced by its grey levels.
+        levels = gaussian_grey_levels(image, means, sigma)
+        masses.append(grid.log_mass[near] - density + levels)
+    return float(logsumexp(np.concatenate(masses)))
