@@ -18,7 +18,7 @@ from pathlib import Path
 from PIL import Image
 folder = Path(__file__).parent / "digits"
 folder.mkdir()
-for i in range(3):
+for i in range(4):
     Image.fromarray(np.full((8, 8), 80 * i, np.uint8)).save(folder / f"{i}_000{i}.png")
 """
 
@@ -37,11 +37,10 @@ def elsewhere(tmp_path, monkeypatch):
 
 
 def test_each_digit_becomes_a_file_named_after_it(elsewhere, capsys):
-    datasets.write_at_first_use(elsewhere / "digits")
+    paths = datasets.image_files(elsewhere / "digits")
     assert capsys.readouterr().out == "Writing data/digits ...\n"
     assert sorted(path.name for path in elsewhere.iterdir()) == ["digits", "digits.py"]
     expected = load_digits()
-    paths = datasets.image_files(elsewhere / "digits")
     assert len(paths) == len(expected.images) == 1797
     for path in paths[::50]:
         digit, number = path.stem.split("_")
@@ -54,9 +53,10 @@ def test_each_digit_becomes_a_file_named_after_it(elsewhere, capsys):
 
 def test_digits_that_are_there_and_other_categories_are_left_alone(elsewhere, capsys):
     (elsewhere / "digits").mkdir()
-    for category in ("digits", "cats", "digits.py"):
-        datasets.write_at_first_use(elsewhere / category)
-    assert not list((elsewhere / "digits").iterdir())
+    assert datasets.image_files(elsewhere / "digits") == []
+    for category in ("cats", "digits.py"):
+        with pytest.raises(datasets.DatasetError, match="no image folder"):
+            datasets.image_files(elsewhere / category)
     assert capsys.readouterr().out == ""
 
 
@@ -64,18 +64,19 @@ def test_digits_through_a_link_are_written_too(elsewhere, tmp_path_factory):
     (elsewhere / "digits.py").write_text(FEW)
     link = tmp_path_factory.mktemp("links") / "data"
     link.symlink_to(elsewhere)
-    datasets.write_at_first_use(link / "digits")
-    assert len(datasets.image_files(elsewhere / "digits")) == 3
+    assert len(datasets.image_files(link / "digits")) == 4
+    assert len(list((elsewhere / "digits").iterdir())) == 4
 
 
 def test_a_model_that_asks_for_digits_gets_them(elsewhere, name, mains, capsys):
     (elsewhere / "digits.py").write_text(FEW)
     output = elsewhere / "output"
     said = [f"--data_path={elsewhere}", "--category=digits", f"--output_dir={output}"]
-    mains[name].main([*SMALL[name], *said])
+    held = ["--holdout=fourth"] if name == "GenNet" else []
+    mains[name].main([*SMALL[name], *said, *held])
     out = capsys.readouterr().out
     assert out.startswith("Writing data/digits ...\n")
-    assert "3 images of digits" in out
+    assert f"{3 if held else 4} images of digits" in out
     assert (output / "digits" / "results.npz").exists()
 
 

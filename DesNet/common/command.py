@@ -443,7 +443,6 @@ def main(
         if cluster.size > 1:
             cluster.compare({"flags": f"{resume} {_config(settings)}", **versions()})
         folder, apart = settings.data_path / settings.category, experiment.held_out(settings)
-        datasets.write_at_first_use(folder)
         data, shard = shards.load(
             *(folder, settings.image_size, settings.fit, cluster), *(apart, EVALUATED)
         )

@@ -138,7 +138,35 @@ def load(folder: Path, image_size: int = 64, fit: str = "stretch") -> Dataset:
     return data
 
 
-def write_at_first_use(folder: Path) -> None:
+def image_files(folder: Path) -> list[Path]:
+    """The files in a folder that may be images, in the order of their names.
+
+    The category digits is written first, if it is not there.
+
+    Raises:
+        DatasetError: there is no such folder, or it cannot be read or written.
+    """
+    _write_at_first_use(folder)
+    if not os.path.isdir(folder):  # a name that is too long is none, where Path.is_dir raises
+        parent = Path(os.path.abspath(folder.parent))
+        if os.path.isdir(parent) and _images(parent):
+            raise DatasetError(
+                f"no image folder {folder}, but {parent} itself holds images: learn them with"
+                f" --data_path {shlex.quote(str(parent.parent))}"
+                f" --category {shlex.quote(parent.name)}."
+            )
+        siblings = _visible_folders(folder.parent)
+        there = f"; {folder.parent} holds {', '.join(siblings)}" if siblings else ""
+        raise DatasetError(
+            f"no image folder {folder}{there}; choose one with --data_path and --category."
+        )
+    try:
+        return _images(folder)
+    except OSError as error:
+        raise DatasetError(f"cannot read the folder {folder}: {error.strerror}.") from error
+
+
+def _write_at_first_use(folder: Path) -> None:
     """Write the category that does not ship but is written where it is first asked for: digits.
 
     Any other folder, and digits that are there, are left alone.
@@ -158,31 +186,6 @@ def write_at_first_use(folder: Path) -> None:
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"{script} ended by {-done.returncode}"]
         raise DatasetError(lines[-1])
-
-
-def image_files(folder: Path) -> list[Path]:
-    """The files in a folder that may be images, in the order of their names.
-
-    Raises:
-        DatasetError: there is no such folder, or it cannot be read.
-    """
-    if not os.path.isdir(folder):  # a name that is too long is none, where Path.is_dir raises
-        parent = Path(os.path.abspath(folder.parent))
-        if os.path.isdir(parent) and _images(parent):
-            raise DatasetError(
-                f"no image folder {folder}, but {parent} itself holds images: learn them with"
-                f" --data_path {shlex.quote(str(parent.parent))}"
-                f" --category {shlex.quote(parent.name)}."
-            )
-        siblings = _visible_folders(folder.parent)
-        there = f"; {folder.parent} holds {', '.join(siblings)}" if siblings else ""
-        raise DatasetError(
-            f"no image folder {folder}{there}; choose one with --data_path and --category."
-        )
-    try:
-        return _images(folder)
-    except OSError as error:
-        raise DatasetError(f"cannot read the folder {folder}: {error.strerror}.") from error
 
 
 def _images(folder: Path) -> list[Path]:
