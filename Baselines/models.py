@@ -17,6 +17,8 @@ class Named(NamedTuple):
 
 MODELS = {  # by the word of the command line, which is that of the file
     "vae": Named("VAE", "variational autoencoder"),
+    "autoencoder": Named("Autoencoder", "autoencoder"),
+    "denoising": Named("DenoisingAutoencoder", "denoising autoencoder"),
 }
 
 
