@@ -15,6 +15,7 @@ images, and z with h = m + L z, S = L L^T, is N(0, I).
 from __future__ import annotations
 
 import dataclasses
+import math
 from functools import cached_property
 from typing import Any
 
@@ -26,14 +27,14 @@ from common import command, flags, streams
 from common.command import Chart
 from common.export import Signature
 from common.flags import SettingsError, choice, number, setting, whole
-from common.layers import Network
+from common.layers import Network, dense
 from common.quality import psnr
 from common.run_folder import Picture, png
 from common.session import tf
 from common.streams import Stream
 from convnets import decode, encode
 from generator_pictures import latent_plane
-from reconstruction import affine, inputs_field, losses, pixels, transposed_affine
+from reconstruction import inputs_field, losses, pixels, transposed_affine
 
 EPOCHS, BATCH = 1500, 64
 SECONDS = {"conv": 0.0018, "dense": 0.0005}  # that an image of 64 x 64 takes, on two cores
@@ -66,7 +67,7 @@ class AutoencoderSettings(Settings):
     activation: str = setting(
         "sigmoid", choice(["sigmoid", "linear"]), "of a dense code", group="model"
     )
-    inputs: str = inputs_field()
+    inputs: str = inputs_field("real")
     learning_rate: float = setting(
         0.003, number(1e-9, 10), "learning rate of Adam, at the beginning", group="learning"
     )
@@ -108,7 +109,7 @@ class Autoencoder(Baseline):
         settings = self.settings
         if settings.layers == "conv":
             return encode(2 * images - 1, settings.z_dim, settings.width)
-        code = affine(images, settings.z_dim, "code")
+        code = dense(images, settings.z_dim, "code", 1 / math.sqrt(images.shape[1:].num_elements()))
         return tf.sigmoid(code) if settings.activation == "sigmoid" else code
 
     def _decode(self, code: tf.Tensor) -> tf.Tensor:
@@ -121,7 +122,7 @@ class Autoencoder(Baseline):
             (weight,) = (v for v in self._encoder.variables() if v.op.name.endswith("/weight"))
             outputs = transposed_affine(code, weight)
         else:
-            outputs = affine(code, side * side * 3, "image")
+            outputs = dense(code, side * side * 3, "image", 1 / math.sqrt(settings.z_dim))
         return tf.reshape(outputs, [-1, side, side, 3])
 
     def encoder(self, images: tf.Tensor) -> tf.Tensor:

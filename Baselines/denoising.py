@@ -26,18 +26,19 @@ from common import command, flags, quality, streams
 from common.command import Chart
 from common.export import Signature
 from common.flags import SettingsError, choice, number, setting, whole
-from common.layers import Network
+from common.layers import Network, dense
 from common.quality import psnr
 from common.run_folder import Picture
 from common.session import tf
 from common.streams import Stream
-from reconstruction import WHITE, affine, inputs_field, losses, pixels, transposed_affine
+from reconstruction import WHITE, inputs_field, losses, pixels, transposed_affine
 
 NOISES = ("gaussian", "masking", "salt_and_pepper")
 PATCH = 12  # pixels: side of a patch of larger images
 PATCHES = 256  # in an iteration, about
 EPOCHS, BATCH = 6000, 128
 SECONDS = (1e-4, 4e-5)  # that an image takes, and a patch of it, on two cores
+START = 0.01  # standard deviation of the weights: what is seen in a filter was learned
 GROUP = 4096  # patches that are computed at once outside of learning
 
 
@@ -53,7 +54,7 @@ class DenoisingSettings(Settings):
         group="model",
     )
     noise_level: float = setting(
-        0.3,
+        0.5,
         number(0.001, 1),
         "standard deviation of gaussian noise on pixels in [0, 1], or the share of the pixels that"
         " are masked, or salt and pepper",
@@ -71,7 +72,7 @@ class DenoisingSettings(Settings):
     tied: bool = setting(
         True, flags.switch, "the decoder has the encoder's weight, transposed", group="model"
     )
-    inputs: str = inputs_field()
+    inputs: str = inputs_field("binary")
     learning_rate: float = setting(
         0.003, number(1e-9, 10), "learning rate of Adam, at the beginning", group="learning"
     )
@@ -152,14 +153,14 @@ class Halves:
         self.decoder = Network(f"{scope}decoder", self._decode, settings.seed)
 
     def _encode(self, patches: tf.Tensor) -> tf.Tensor:
-        return tf.sigmoid(affine(patches, self._settings.z_dim, "code"))
+        return tf.sigmoid(dense(patches, self._settings.z_dim, "code", START))
 
     def _decode(self, code: tf.Tensor) -> tf.Tensor:
         side = self._settings.patch_size or 0
         if self._settings.tied:
             outputs = transposed_affine(code, self.weight)
         else:
-            outputs = affine(code, side * side * 3, "image")
+            outputs = dense(code, side * side * 3, "image", START)
         return tf.reshape(outputs, [-1, side, side, 3])
 
     def __call__(self, patches: tf.Tensor) -> tf.Tensor:

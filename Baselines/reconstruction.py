@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from common.flags import choice, setting
-from common.layers import dense
 from common.session import tf
 
 WHITE = 255.0  # a pixel is divided by it: inside, images are in [0, 1]
 
 
-def inputs_field() -> Any:
+def inputs_field(default: str) -> Any:
     """The setting `inputs`."""
     return setting(
-        "real",
+        default,
         choice(["real", "binary"]),
         "what pixels are: real numbers, with half the squared error as loss; or probabilities of"
         " binary ones, with the cross-entropy",
@@ -44,11 +42,6 @@ def losses(images: tf.Tensor, outputs: tf.Tensor, inputs: str) -> tf.Tensor:
 def pixels(outputs: tf.Tensor, inputs: str) -> tf.Tensor:
     """The images x^ in [0, 255] that outputs stand for; of real inputs they may lie outside."""
     return WHITE * (tf.sigmoid(outputs) if inputs == "binary" else outputs)
-
-
-def affine(x: tf.Tensor, units: int, name: str) -> tf.Tensor:
-    """The affine map b + W x: [B, ...] -> [B, units]."""
-    return dense(x, units, name, 1 / math.sqrt(x.shape[1:].num_elements()))
 
 
 def transposed_affine(code: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
