@@ -380,3 +380,6 @@ class DenoisingExperiment(Experiment):
 def main(prog: str, arguments: list[str] | None = None) -> None:
     """Run the command line; a mistake of the user's ends it with a sentence and exit code 2."""
     command.main(prog, __doc__ or "", DenoisingExperiment, arguments)
+
+
+load = DenoisingAutoencoder.load
