@@ -36,7 +36,7 @@ from convnets import decode, encode
 from generator_pictures import latent_plane
 from reconstruction import inputs_field, losses, pixels, transposed_affine
 
-EPOCHS, BATCH = 1500, 64
+EPOCHS, BATCH = {"conv": 1500, "dense": 5000}, 64
 SECONDS = {"conv": 0.0018, "dense": 0.0005}  # that an image of 64 x 64 takes, on two cores
 OVERHEAD = 3e-5  # and any image besides
 # The codes move with every step of the encoder.  A decoder that learns faster keeps up with them.
@@ -71,7 +71,7 @@ class AutoencoderSettings(Settings):
     learning_rate: float = setting(
         0.003, number(1e-9, 10), "learning rate of Adam, at the beginning", group="learning"
     )
-    num_epochs: int | None = flags.num_epochs(str(EPOCHS), "about 2 minutes")
+    num_epochs: int | None = flags.num_epochs("1500, of dense layers 5000", "about 2 minutes")
     batch_size: int | None = flags.batch_size(str(BATCH))
     output_dir: Any = flags.output_dir("Autoencoder")
 
@@ -84,10 +84,10 @@ class AutoencoderSettings(Settings):
         if self.layers == "conv" and (self.tied or self.activation == "linear"):
             flag = "--tied" if self.tied else "--activation linear"
             raise SettingsError(f"{flag} is of dense layers: add --layers dense, or leave it out")
-        seconds = SECONDS[self.layers] * (self.width / 32) ** 2
-        return self.filled(
-            num_images, EPOCHS, BATCH, seconds + OVERHEAD * (64 / self.image_size) ** 2
-        )
+        seconds = SECONDS[self.layers] + OVERHEAD * (64 / self.image_size) ** 2
+        if self.layers == "conv":
+            seconds *= (self.width / 32) ** 2
+        return self.filled(num_images, EPOCHS[self.layers], BATCH, seconds)
 
 
 class Autoencoder(Baseline):
@@ -159,7 +159,9 @@ class Autoencoder(Baseline):
 
     def _step(self, loss: tf.Tensor) -> tf.Operation:
         """A step of Adam of each network."""
-        slower = ENCODER_RATE if self.settings.layers == "conv" else 1.0
+        slower = ENCODER_RATE
+        if self.settings.layers == "dense":  # whose steps add up over all pixels
+            slower = 1 / math.sqrt(3) / self.settings.image_size
         parts = [network.variables() for network in self.networks]
         gradients = tf.gradients(loss, [v for part in parts for v in part])
         steps = []
