@@ -12,6 +12,8 @@ from common.run_folder import FORMAT
 SMALL = {  # flags of a short run, by word
     "vae": ["--width=8"],
     "rbm": ["--hidden=3", "--annealing_steps=5", "--annealing_chains=4"],
+    "autoencoder": ["--width=8"],
+    "denoising": ["--z_dim=16", "--patch_size=6"],
 }
 EPOCHS = 4
 
