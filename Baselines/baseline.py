@@ -371,7 +371,7 @@ def decoder_figures(
     """
     none = np.empty([0, *parts["learned"].shape[1:]])
     learned, held_out = (
-        np.asarray(parts.get(part, none)).reshape(len(parts.get(part, none)), -1)
+        np.asarray(parts.get(part, none)).reshape(-1, parts["learned"][0].size)
         for part in ("learned", "held_out")
     )
     total = decoder_likelihood.steps(len(learned), len(held_out))

@@ -22,6 +22,7 @@ from common.console import say  # noqa: E402
 
 MODELS = {  # word on the command line, and file -> what it is
     "vae": "variational autoencoder",
+    "gan": "generative adversarial network",
 }
 
 
