@@ -296,3 +296,6 @@ class GANExperiment(Experiment):
 def main(prog: str, arguments: list[str] | None = None) -> None:
     """Run the command line; a mistake of the user's ends it with a sentence and exit code 2."""
     command.main(prog, __doc__ or "", GANExperiment, arguments)
+
+
+load = GAN.load

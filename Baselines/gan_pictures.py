@@ -10,11 +10,12 @@ from matplotlib.figure import Figure
 from scipy.spatial.distance import cdist
 
 from common import figures
+from common.coverage import ALIKE
 from common.naturalness import LUMINANCE
 from common.quality import psnr_and_ssim
 
 WALKS, STEPS = 6, 9  # pairs of samples, and images from one to the other
-CORRELATION, SSIM = 0.8, 0.5  # of a sample to its nearest training image: from here on it hits it
+SSIM = 0.5  # of a sample to its nearest training image, from which on it is of that one too
 TERMS = 3  # samples whose z are averaged to one term of the arithmetic
 COLUMNS = 4  # of its picture
 
@@ -46,7 +47,7 @@ def hits(samples: np.ndarray, images: np.ndarray) -> Hits:
 def modes(found: Hits) -> dict[str, float]:
     """How many training images some sample hits, by its correlation and by its SSIM."""
     return {
-        "modes_by_correlation": len(set(found.nearest[found.correlation > CORRELATION])),
+        "modes_by_correlation": len(set(found.nearest[found.correlation > ALIKE])),
         "modes_by_ssim": len(set(found.nearest[found.ssim > SSIM])),
         "modes_nearest": len(set(found.nearest)),
         "correlation": float(found.correlation.mean()),
@@ -135,7 +136,7 @@ SECTIONS: list[dict[str, Any]] = [
             {
                 "path": ["modes_by_correlation"],
                 "name": "training images hit, by correlation",
-                "note": f"some sample’s luminance correlates with its by over {CORRELATION}",
+                "note": f"some sample’s luminance correlates with its by over {ALIKE}",
             },
             {
                 "path": ["modes_by_ssim"],
