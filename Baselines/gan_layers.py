@@ -14,6 +14,7 @@ from common.session import tf
 from convnets import halvings
 
 KERNEL = 4  # pixels: a multiple of the stride, so that all pixels are under as many taps
+INITIAL = 0.02  # standard deviation of weights, DCGAN's: so small that steps soon turn them
 EPSILON = 1e-3  # added to variances
 KEPT = 0.98  # of a running average, at each iteration
 
@@ -76,9 +77,8 @@ def top_down(z: tf.Tensor, image_size: int, width: int, training: bool) -> tf.Te
         x = tf.nn.relu(batch_norm(x, f"norm_{level}", training, running=True))
         last = level == count - 1
         channels = 3 if last else channels // 2
-        stddev = math.sqrt((1 if last else 2) / (KERNEL**2 / 4 * x.shape[3]))
         name = "image" if last else f"deconv_{level + 1}"
-        x = conv2d_transpose(x, channels, KERNEL, 2, name, stddev)
+        x = conv2d_transpose(x, channels, KERNEL, 2, name, INITIAL)
     return x
 
 
@@ -94,9 +94,8 @@ def bottom_up(images: tf.Tensor, width: int) -> tf.Tensor:
     """
     x = images
     for level in range(halvings(images.shape[1])):
-        stddev = math.sqrt(2 / (KERNEL**2 * x.shape[3]))
-        x = conv2d(x, width * 2**level, KERNEL, 2, f"conv_{level + 1}", stddev)
+        x = conv2d(x, width * 2**level, KERNEL, 2, f"conv_{level + 1}", INITIAL)
         if level:
             x = batch_norm(x, f"norm_{level + 1}", training=True, running=False)
         x = tf.nn.leaky_relu(x, LEAK)
-    return dense(x, 1, "score", math.sqrt(1 / x.shape[1:].num_elements()))[:, 0]
+    return dense(x, 1, "score", INITIAL)[:, 0]
