@@ -116,7 +116,20 @@ def test_an_image_does_not_depend_on_those_beside_it(trained):
     np.testing.assert_allclose(model.generate(z), alone, atol=1e-3)
 
 
+def test_the_running_averages_of_the_generator_are_learned(trained):
+    model, _ = trained
+    start, now = built(gan(width=8)).learned_values(), model.learned_values()
+    averages = [name for name in now if name.endswith(("mean", "variance"))]
+    assert len(averages) == 4
+    assert all(np.abs(now[name] - start[name]).min() > 1e-6 for name in averages)
+
+
 # Learning
+
+
+def test_every_iteration_draws_new_z():
+    _, records = learned(3, learning_rate=1e-9)  # at which nothing else changes
+    assert len({round(record["d_made"], 4) for record in records}) == 3
 
 
 def test_samples_become_like_the_training_images(trained):
