@@ -1,4 +1,4 @@
-"""What is measured of every family, by the arrays of its run alone, and the yardsticks beside it."""
+"""What is measured of every family, by its run alone, and the yardsticks beside it."""
 
 import io
 from typing import Any
