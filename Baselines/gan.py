@@ -32,7 +32,7 @@ from common.session import tf
 from common.streams import Stream
 from gan_layers import bottom_up, top_down
 
-EPOCHS, BATCH, SECONDS = 900, 64, 0.0055
+EPOCHS, BATCH, SECONDS = 1200, 64, 0.0042
 OBJECTIVES = ("non_saturating", "minimax")
 
 
