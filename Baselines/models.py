@@ -21,6 +21,7 @@ MODELS = {  # by the word of the command line, which is that of the file
     "boltzmann": Named("Boltzmann", "general Boltzmann machine of up to 20 nodes"),
     "autoencoder": Named("Autoencoder", "autoencoder"),
     "denoising": Named("DenoisingAutoencoder", "denoising autoencoder"),
+    "gan": Named("GAN", "generative adversarial network"),
 }
 
 

@@ -14,6 +14,7 @@ SMALL = {  # flags of a short run, by word
     "rbm": ["--hidden=3", "--annealing_steps=5", "--annealing_chains=4"],
     "autoencoder": ["--width=8"],
     "denoising": ["--z_dim=16", "--patch_size=6"],
+    "gan": ["--width=8"],
 }
 EPOCHS = 4
 

@@ -34,6 +34,7 @@ class Stream(enum.IntEnum):
     SLICES = enum.auto()  # directions that patches of images are compared along
     PATCHES = enum.auto()  # of images, where they are cut out, by iteration
     CORRUPTION = enum.auto()  # of images that are then denoised, by draw
+    ADVERSARIAL = enum.auto()  # z of the images that a discriminator is shown, by iteration
 
 
 def fold_in(key: tf.Tensor, number: tf.Tensor | int) -> tf.Tensor:
