@@ -21,9 +21,9 @@ from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
 
-from common.command import ABILITIES  # noqa: E402
 from common.console import doing, say  # noqa: E402
 from common.endings import shown  # noqa: E402
+from common.experiment import ABILITIES  # noqa: E402
 from common.files import check_writable, write_json, write_whole  # noqa: E402
 from common.flags import Parser, folder_name  # noqa: E402
 from common.run_folder import png  # noqa: E402

@@ -21,8 +21,8 @@ from collections.abc import Sequence  # noqa: E402
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: E402
 
-from common.command import ABILITIES  # noqa: E402
 from common.endings import MistakeError, shown  # noqa: E402
+from common.experiment import ABILITIES  # noqa: E402
 from common.files import check_writable, write_whole  # noqa: E402
 from common.flags import Parser  # noqa: E402
 from report_page import again, comparison, run_files, sections, side_by_side, story, tables  # noqa: E402

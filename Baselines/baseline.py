@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 
 import baseline_pictures as pictures
 import decoder_likelihood
-from common import command, datasets, flags, guard, likelihood, naturalness, quality
+from common import datasets, experiment, flags, guard, likelihood, naturalness, quality
 from common.cluster import ClusterError
-from common.command import Results
 from common.console import doing, timed
 from common.datasets import Dataset
+from common.experiment import Results
 from common.flags import number, setting, whole
 from common.model import LearningError, Model, Record
 from common.run import Run
@@ -184,7 +184,7 @@ def plane(z_dim: int, n: int, reach: float) -> np.ndarray:
     return z
 
 
-class Experiment(command.Experiment):
+class Experiment(experiment.Experiment):
     """A baseline on a category of images.
 
     What a model has of `reconstruct`, `sample`, `interpolate`, `log_prob` and, with a z of two
@@ -214,9 +214,10 @@ class Experiment(command.Experiment):
             raise ClusterError("baselines are learned by one worker: start them without a cluster")
         learned, held = datasets.split(data, settings.holdout)
         self.images, self.names = learned.images, learned.names
-        self.held = Dataset(held.images[: command.EVALUATED], held.names[: command.EVALUATED], [])
+        most = experiment.EVALUATED
+        self.held = Dataset(held.images[:most], held.names[:most], [])
         self.constants: dict[str, Any] = {}
-        self.evaluated = self.images[: command.EVALUATED].astype(np.float32)
+        self.evaluated = self.images[:most].astype(np.float32)
         self.model = self.learner = self.model_class(settings, len(self.names))
         self.model.build_model()
 

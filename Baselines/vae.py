@@ -24,8 +24,8 @@ import decoder_likelihood
 import generator_pictures
 from baseline import Baseline, Experiment, Settings, plane
 from common import command, flags, streams
-from common.command import Chart
 from common.console import doing
+from common.experiment import Chart
 from common.export import Signature
 from common.flags import number, setting, whole
 from common.layers import Network

@@ -21,10 +21,10 @@ import descriptor_pictures as pictures
 import descriptor_report
 import long_run
 import moments
-from common import command, datasets, guard, naturalness, quality, samplers, session
-from common.command import Chart, Results
+from common import command, datasets, experiment, guard, naturalness, quality, samplers, session
 from common.console import doing, say, timed
 from common.datasets import Dataset
+from common.experiment import Chart, Results
 from common.model import Record
 from common.run import Run
 from common.run_folder import png
@@ -34,13 +34,13 @@ from DesNet import DesNet, Settings, threads_of_operation
 MANY_GHOSTS = 0.2  # share of synthesized images that are mixtures, from which on it is said
 
 
-class Experiment(command.Experiment):
+class Experiment(experiment.Experiment):
     """DesNet on a category of images."""
 
     name = "DesNet"
     command_line = ["DesNet/main.py"]
     abilities = ("sample", "score")
-    roles = {"images": "images", "samples": "synthesized"}
+    roles = {"images": "images", "samples": "synthesized", "holdout": "holdout"}
     settings_class = Settings
     losses = [
         Chart(
@@ -92,10 +92,10 @@ class Experiment(command.Experiment):
         if shard.cluster.size == 1:  # a piece of several is without those held out
             shard = Shard((len(learned.names),))
         self.images, self.names = learned.images, learned.names
-        self.held = held.images[: command.EVALUATED].astype(np.float32)
+        self.held = held.images[: experiment.EVALUATED].astype(np.float32)
         colours = shard.cluster.gather(datasets.mean_colours(self.images[: shard.count]))
         self.constants = {"colours": colours}
-        self.evaluated = self.images[: command.EVALUATED].astype(np.float32)
+        self.evaluated = self.images[: experiment.EVALUATED].astype(np.float32)
         self.model = self.make(lambda own: DesNet(settings, colours, shard=own), shard)
 
     @classmethod

@@ -96,7 +96,7 @@ def figures(
     """
     none = np.empty([0, *parts["learned"].shape[1:]])
     learned, held_out = (
-        np.asarray(part).reshape(len(part), -1)
+        np.asarray(part).reshape(len(part), parts["learned"][0].size)
         for part in (parts["learned"], parts.get("held_out", none))
     )
     total = steps(len(learned), len(held_out))

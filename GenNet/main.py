@@ -21,11 +21,11 @@ import diagnostics
 import generator_pictures as pictures
 import generator_report
 import heldout
-from common import command, guard, naturalness, quality, samplers
-from common.command import Chart, Results
+from common import command, experiment, guard, naturalness, quality, samplers
 from common.console import doing, say, timed
 from common.datasets import Dataset
 from common.endings import shown
+from common.experiment import Chart, Results
 from common.model import Record
 from common.run import Run
 from common.run_folder import Picture, png
@@ -45,13 +45,13 @@ UNSEEN = {  # what learning does not see -> its name on the console, the title o
 }
 
 
-class Experiment(command.Experiment):
+class Experiment(experiment.Experiment):
     """GenNet on a category of images."""
 
     name = "GenNet"
     command_line = ["GenNet/main.py"]
     abilities = ("reconstruct", "sample", "interpolate", "score", "complete", "infer")
-    roles = command.Experiment.roles | {"holdout_reconstructions": "holdout_inferred"}
+    roles = experiment.Experiment.roles | {"holdout_reconstructions": "holdout_inferred"}
     settings_class = Settings
     losses = [
         Chart(
@@ -98,7 +98,7 @@ class Experiment(command.Experiment):
         self.constants = {"num_images": len(self.names)}
         if visible is not None:
             self.constants["visible"] = visible
-        evaluated = slice(command.EVALUATED)
+        evaluated = slice(experiment.EVALUATED)
         self.evaluated = heldout.Part(
             self.images[evaluated].astype(np.float32),
             self.names[evaluated],

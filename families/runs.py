@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from common import likelihood
-from common.command import ABILITIES
 from common.endings import MistakeError
+from common.experiment import ABILITIES
 from common.files import FileError
 from common.run_folder import FORMAT, Folder
 
@@ -25,7 +25,7 @@ class Family(NamedTuple):
     config: dict[str, Any]
     manifest: dict[str, Any]
     metrics: dict[str, Any]
-    arrays: dict[str, np.ndarray]  # by role, see `command.ROLES`
+    arrays: dict[str, np.ndarray]  # by role, see `experiment.ROLES`
     likelihood: dict[str, Any]  # likelihood.json; empty without
 
     @property

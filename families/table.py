@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from common.command import ABILITIES
+from common.experiment import ABILITIES
 
 NOTHING = "—"  # of what a model has not
 ABOVE = 99.0  # bits per dimension, which are not told to the digit

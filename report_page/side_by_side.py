@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from common.command import ABILITIES
+from common.experiment import ABILITIES
 from common.files import DamagedError, FileError, read_json
 from families import table
 from families.table import Column

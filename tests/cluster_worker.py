@@ -15,7 +15,7 @@ import numpy as np
 from conftest import ROOT, load_file
 from matplotlib.figure import Figure
 
-from common import cluster, command, samplers
+from common import cluster, command, experiment, samplers
 from common.model import Model
 from common.session import tf
 from common.shards import Shard
@@ -117,7 +117,7 @@ def work(
             path = dumps / f"{model.cluster.rank}-{iteration}.npz"
             np.savez(path, **model.learned_values())
 
-    def make(experiment: command.Experiment, build: Any, shard: Shard) -> Model:
+    def make(experiment: experiment.Experiment, build: Any, shard: Shard) -> Model:
         experiment.learner = build(shard)
         experiment.learner.build_model()
         return experiment.learner
@@ -125,7 +125,7 @@ def work(
     def without_noise(shape: tf.Tensor, key: tf.Tensor, dtype: str = "float32") -> tf.Tensor:
         return tf.zeros(shape, dtype)
 
-    def blank(_: command.Experiment) -> Figure:
+    def blank(_: experiment.Experiment) -> Figure:
         figure = Figure()
         figure.subplots()
         return figure
@@ -133,7 +133,7 @@ def work(
     if still:
         samplers.standard_normal = without_noise
     Model.save = dump_and_save  # type: ignore[method-assign]
-    command.Experiment.make = make  # type: ignore[method-assign]
+    experiment.Experiment.make = make  # type: ignore[method-assign]
     cluster.GRACE = 0.2
     command.save_results = lambda *_: {}  # type: ignore[assignment]
     main.Experiment.progress = blank

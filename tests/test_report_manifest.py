@@ -15,7 +15,7 @@ def stranger(copies, tmp_path):
     """A run of a model that has no story, beside files that are nobody's."""
     folder = shutil.copytree(copies[1], tmp_path / "Baselines" / "x")
     manifest = json.loads((folder / "manifest.json").read_text())
-    del manifest["story"]
+    del manifest["story"], manifest["command"]
     manifest |= {"model": "Baseline", "sections": manifest["sections"][1:]}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     for place in (folder, folder.parent):

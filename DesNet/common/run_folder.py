@@ -15,7 +15,7 @@ The manifest is what readers of a run go by.  It says `format`, which changes wh
 files comes to mean something else; `model`; `images`, the names of those that were learned;
 `digests` of all images of the category; `sittings`, in which it was learned: a run that went on
 with other epochs, or by other workers, has several; `flags`, those that a command line has to say
-to make it again; and, at the end, what the results show (see `command.Results`).
+to make it again; and, at the end, what the results show (see `experiment.Results`).
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ import hashlib
 import math
 import os
 import shlex
+import subprocess
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -19,13 +21,16 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from common import streams
+from common.console import say
 from common.endings import MistakeError, silent_stderr
+from common.flags import PROJECT
 from common.streams import Stream
 
 PIECE = 1024  # images that are decoded together: what waits in memory to be written
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 # Of what is under these names.  Pillow would try fifty more, and call Ghostscript for some.
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP")
+DIGITS = PROJECT / "data" / "digits"  # a category that digits.py beside it writes
 
 
 class DatasetError(MistakeError):
@@ -136,9 +141,12 @@ def load(folder: Path, image_size: int = 64, fit: str = "stretch") -> Dataset:
 def image_files(folder: Path) -> list[Path]:
     """The files in a folder that may be images, in the order of their names.
 
+    The category digits is written first, if it is not there.
+
     Raises:
-        DatasetError: there is no such folder, or it cannot be read.
+        DatasetError: there is no such folder, or it cannot be read or written.
     """
+    _write_at_first_use(folder)
     if not os.path.isdir(folder):  # a name that is too long is none, where Path.is_dir raises
         parent = Path(os.path.abspath(folder.parent))
         if os.path.isdir(parent) and _images(parent):
@@ -156,6 +164,28 @@ def image_files(folder: Path) -> list[Path]:
         return _images(folder)
     except OSError as error:
         raise DatasetError(f"cannot read the folder {folder}: {error.strerror}.") from error
+
+
+def _write_at_first_use(folder: Path) -> None:
+    """Write the category that does not ship but is written where it is first asked for: digits.
+
+    Any other folder, and digits that are there, are left alone.
+
+    Args:
+        folder: that is asked for.
+
+    Raises:
+        DatasetError: it cannot be written, as where scikit-learn is missing.
+    """
+    script = DIGITS.with_suffix(".py")
+    asked_for = os.path.realpath(folder) == os.path.realpath(DIGITS)
+    if not asked_for or os.path.isdir(folder) or not script.exists():
+        return
+    say("Writing data/digits ...")
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"{script} ended by {-done.returncode}"]
+        raise DatasetError(lines[-1])
 
 
 def _images(folder: Path) -> list[Path]:

@@ -32,6 +32,9 @@ class Stream(enum.IntEnum):
     REFERENCE = enum.auto()  # noise that chains start from after learning
     FLOOR = enum.auto()  # independent draws, which chains are measured against
     SLICES = enum.auto()  # directions that patches of images are compared along
+    PATCHES = enum.auto()  # of images, where they are cut out, by iteration
+    CORRUPTION = enum.auto()  # of images that are then denoised, by draw
+    ADVERSARIAL = enum.auto()  # z of the images that a discriminator is shown, by iteration
     ANNEALING = enum.auto()  # of chains to the reference and back: starts and steps, by pass
 
 
