@@ -22,6 +22,8 @@ from common.console import say  # noqa: E402
 
 MODELS = {  # word on the command line, and file -> what it is
     "vae": "variational autoencoder",
+    "pixelcnn": "gated PixelCNN",
+    "pixelrnn": "PixelRNN with row LSTMs",
 }
 
 

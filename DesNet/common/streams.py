@@ -32,6 +32,7 @@ class Stream(enum.IntEnum):
     REFERENCE = enum.auto()  # noise that chains start from after learning
     FLOOR = enum.auto()  # independent draws, which chains are measured against
     SLICES = enum.auto()  # directions that patches of images are compared along
+    COMPLETION = enum.auto()  # hidden pixels that a model draws given those that are seen
 
 
 def fold_in(key: tf.Tensor, number: tf.Tensor | int) -> tf.Tensor:
