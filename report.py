@@ -17,13 +17,15 @@ if __name__ == "__main__":
 
 import base64  # noqa: E402
 import hashlib  # noqa: E402
+from collections.abc import Sequence  # noqa: E402
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: E402
 
+from common.command import ABILITIES  # noqa: E402
 from common.endings import MistakeError, shown  # noqa: E402
 from common.files import check_writable, write_whole  # noqa: E402
 from common.flags import Parser  # noqa: E402
-from report_page import again, comparison, run_files, sections, story, tables  # noqa: E402
+from report_page import again, comparison, run_files, sections, side_by_side, story, tables  # noqa: E402
 
 PAGE = ROOT / "report_page"
 PAGE_BYTES = 12e6  # that a page of two to six runs should take at most: it opens at once
@@ -53,8 +55,8 @@ def make_parser() -> Parser:
     return parser
 
 
-def render(runs: list[run_files.Run]) -> str:
-    """The page of the given runs."""
+def render(runs: list[run_files.Run], families: Sequence[side_by_side.Category] = ()) -> str:
+    """The page of the given runs, and of what compare.py has found."""
     environment = Environment(
         loader=FileSystemLoader(PAGE),
         autoescape=True,
@@ -71,6 +73,8 @@ def render(runs: list[run_files.Run]) -> str:
         cards=story.cards(runs, made),
         runs=runs,
         rows=comparison.rows(runs),
+        families=families,
+        abilities=[(ability, "") for ability in ABILITIES],
         headings=list(comparison.headings(runs).values()),
         remarks=comparison.remarks(runs),
         number=tables.number,
@@ -92,6 +96,7 @@ def report(folders: list[Path], output: Path) -> None:
     for folder in folders:
         if not run_files.is_run(folder):
             raise ReportError(f"{folder} is not the folder of a run: none of its files is there.")
+    families, wrong = ([], "") if folders else side_by_side.read(ROOT / "output")
     folders = folders or run_files.find(ROOT / "output")
     if not folders:
         raise ReportError(f"there is no run under {ROOT / 'output'}: make one with `make run`.")
@@ -99,8 +104,12 @@ def report(folders: list[Path], output: Path) -> None:
     runs = [run_files.read(folder.resolve()) for folder in folders]
     for run in runs:
         run.room = PAGE_BYTES / min(max(len(runs), 2), 6)
-    page = render(runs).encode("utf-8", "backslashreplace")  # of names that are no Unicode
+    page = render(runs, families).encode(
+        "utf-8", "backslashreplace"
+    )  # of names that are no Unicode
     write_whole(output, lambda file: file.write(page))
+    if wrong:
+        print(shown(f"The families side by side are left out: {wrong}"))
     for run in runs:
         for sentence in run.missing:
             print(shown(f"{run.name}: {sentence}"))

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
 import baseline_pictures as pictures
 import decoder_likelihood
 from common import command, datasets, flags, guard, likelihood, naturalness, quality
 from common.cluster import ClusterError
 from common.command import Results
-from common.console import doing
+from common.console import doing, timed
 from common.datasets import Dataset
 from common.flags import number, setting, whole
 from common.model import LearningError, Model, Record
@@ -208,7 +206,7 @@ class Experiment(command.Experiment):
     def __init_subclass__(cls) -> None:
         """The words of its command line."""
         if hasattr(cls, "word"):
-            cls.command = ["Baselines/main.py", cls.word]
+            cls.command_line = ["Baselines/main.py", cls.word]
 
     def __init__(self, settings: Settings, data: Dataset, shard: Shard) -> None:
         """Divide the category into what is learned and what is held out, and build the model."""
@@ -286,7 +284,13 @@ class Experiment(command.Experiment):
             return likelihood.told("exact", nats, names, dimensions)
         if not hasattr(self.model, "generate") or self.settings.z_dim != 2:
             return None
-        return decoder_figures(self.model.generate, parts, names)
+        return decoder_likelihood.figures(self.model.generate, parts, names, self.codes())
+
+    def codes(self) -> np.ndarray | None:
+        """The z [N, 2] of the first training images, where the model knows them."""
+        if not hasattr(self.model, "infer"):
+            return None
+        return self.model.infer(self.evaluated[: decoder_likelihood.MEASURED])
 
     # Results
 
@@ -300,9 +304,8 @@ class Experiment(command.Experiment):
                 if len(self.held.names):
                     arrays["holdout_reconstructions"] = self.model.reconstruct(arrays["holdout"])
             if "sample" in self.abilities:
-                started = time.monotonic()
-                arrays["samples"] = self.model.sample(SAMPLES)
-                numbers["seconds_a_sample"] = (time.monotonic() - started) / SAMPLES
+                arrays["samples"], seconds = timed(lambda: self.model.sample(SAMPLES))
+                numbers["seconds_a_sample"] = seconds / SAMPLES
             if "interpolate" in self.abilities:
                 arrays["interpolation"] = self.model.interpolate()
             arrays |= self.own_arrays()
@@ -353,37 +356,3 @@ class Experiment(command.Experiment):
         """Say if it is no better than no learning."""
         if "psnr" in run.metrics:
             guard.say_if_below_baseline(run.metrics, self.baseline, "try more --num_epochs")
-
-
-def decoder_figures(
-    generate: Callable[[np.ndarray], np.ndarray],
-    parts: dict[str, np.ndarray],
-    names: dict[str, list[str]],
-    **more: Any,
-) -> dict[str, Any]:
-    """What likelihood.json says of a decoder of a plane.
-
-    Args:
-        generate: z [n, 2] -> images [n, S, S, 3] in grey levels.
-        parts: 8-bit images by part, see `likelihood.told`.
-        names: of the images.
-        more: what stands beside it.
-    """
-    none = np.empty([0, *parts["learned"].shape[1:]])
-    learned, held_out = (
-        np.asarray(parts.get(part, none)).reshape(len(parts.get(part, none)), -1)
-        for part in ("learned", "held_out")
-    )
-    total = decoder_likelihood.steps(len(learned), len(held_out))
-    with tqdm(total=total, desc="Likelihood", leave=False, dynamic_ncols=True) as bar:
-        exact = decoder_likelihood.measure(
-            lambda z: generate(z).reshape(len(z), -1), learned, held_out, bar.update
-        )
-    nats = {"learned": exact.learned, "held_out": exact.held_out}
-    told = likelihood.told(
-        "exact by quadrature over z", nats, names, learned.shape[1], sigma=exact.sigma, **more
-    )
-    if len(held_out):
-        bits = likelihood.bits_per_dim(exact.held_out_fitted, learned.shape[1])
-        told["held_out"] |= {"fitted_sigma": exact.held_out_sigma, "fitted": float(bits.mean())}
-    return told

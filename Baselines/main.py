@@ -19,18 +19,13 @@ import importlib  # noqa: E402
 
 from common import flags  # noqa: E402
 from common.console import say  # noqa: E402
-
-MODELS = {  # word on the command line, and file -> what it is
-    "vae": "variational autoencoder",
-    "pixelcnn": "gated PixelCNN",
-    "pixelrnn": "PixelRNN with row LSTMs",
-}
+from models import MODELS  # noqa: E402
 
 
 def make_parser() -> flags.Parser:
     """The command line up to the model; what follows is the model's."""
     parser = flags.Parser("Baselines/main.py", __doc__ or "")
-    listed = "; ".join(f"{word}: {what}" for word, what in MODELS.items())
+    listed = "; ".join(f"{word}: {named.what}" for word, named in MODELS.items())
     model = flags.choice(list(MODELS))
     parser.add_argument("model", type=model, metavar="MODEL", help=listed)
     parser.epilog = "Baselines/main.py MODEL --help lists the flags of a model."

@@ -123,6 +123,9 @@ class PixelCNNExperiment(AutoregressiveExperiment):
     settings_class, model_class = PixelCNNSettings, PixelCNN
 
 
+load = PixelCNN.load
+
+
 def main(prog: str, arguments: list[str] | None = None) -> None:
     """Run the command line; a mistake of the user's ends it with a sentence and exit code 2."""
     command.main(prog, __doc__ or "", PixelCNNExperiment, arguments)

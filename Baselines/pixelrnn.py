@@ -209,6 +209,9 @@ class PixelRNNExperiment(AutoregressiveExperiment):
     settings_class, model_class = PixelRNNSettings, PixelRNN
 
 
+load = PixelRNN.load
+
+
 def main(prog: str, arguments: list[str] | None = None) -> None:
     """Run the command line; a mistake of the user's ends it with a sentence and exit code 2."""
     command.main(prog, __doc__ or "", PixelRNNExperiment, arguments)

@@ -22,7 +22,7 @@ from scipy.special import logsumexp
 
 import decoder_likelihood
 import generator_pictures
-from baseline import Baseline, Experiment, Settings, decoder_figures, plane
+from baseline import Baseline, Experiment, Settings, plane
 from common import command, flags, streams
 from common.command import Chart
 from common.console import doing
@@ -327,7 +327,7 @@ class VAEExperiment(Experiment):
             parts["held_out"] = self.held.images[:most].astype(np.float32)
         if self.settings.z_dim != 2:
             return None
-        told = decoder_figures(self.model.generate, parts, names)
+        told = decoder_likelihood.figures(self.model.generate, parts, names, self.codes())
         with doing("Importance-weighted bounds"):
             bounds: dict[str, dict[str, float]] = {}
             for part, images in parts.items():
@@ -363,3 +363,6 @@ BOUNDS_TABLE: dict[str, Any] = {
 def main(prog: str, arguments: list[str] | None = None) -> None:
     """Run the command line; a mistake of the user's ends it with a sentence and exit code 2."""
     command.main(prog, __doc__ or "", VAEExperiment, arguments)
+
+
+load = VAE.load

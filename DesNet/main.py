@@ -23,7 +23,7 @@ import long_run
 import moments
 from common import command, datasets, guard, naturalness, quality, samplers, session
 from common.command import Chart, Results
-from common.console import doing, say
+from common.console import doing, say, timed
 from common.datasets import Dataset
 from common.model import Record
 from common.run import Run
@@ -38,7 +38,7 @@ class Experiment(command.Experiment):
     """DesNet on a category of images."""
 
     name = "DesNet"
-    command = ["DesNet/main.py"]
+    command_line = ["DesNet/main.py"]
     abilities = ("sample", "score")
     roles = {"images": "images", "samples": "synthesized"}
     settings_class = Settings
@@ -132,7 +132,7 @@ class Experiment(command.Experiment):
         names = self.names[: len(images)]
         with doing("Chains from mean images"):
             starts = model.mean_images(len(images))
-            synthesized = model.synthesize(len(images))
+            synthesized, seconds = timed(lambda: model.synthesize(len(images)))
         with doing("How close they are, and how natural"):
             match = quality.assigned_quality(synthesized, images)
             natural = naturalness.measure(synthesized, images)
@@ -170,6 +170,7 @@ class Experiment(command.Experiment):
                 if chart.column not in headline  # which is of all images
             },
             "roll_backs": int(last["roll_backs"]),
+            "seconds_a_sample": seconds / len(images),
         }
         sections = descriptor_report.sections(model.settings.long_run)
         arrays = {"images": images, "starts": starts, "synthesized": synthesized}

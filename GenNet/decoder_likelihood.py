@@ -11,12 +11,14 @@ fitted to them: a decoder that draws the learned ones to a grey level rules all 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import logsumexp
+from tqdm import tqdm
 
 import quadrature
+from common import likelihood
 from common.likelihood import gaussian_grey_levels
 
 LEAST = 0.3  # grey levels: sigma of a decoder that draws images as they are
@@ -42,6 +44,7 @@ def measure(
     decode: quadrature.Decode,
     learned: np.ndarray,
     held_out: np.ndarray,
+    known: np.ndarray | None = None,
     advance: Callable[[], object] = lambda: None,
 ) -> Exact:
     """Log p(Y) of images that were learned and of others.
@@ -50,11 +53,15 @@ def measure(
         decode: z [n, 2] -> f(z) [n, D] in grey levels.
         learned: 8-bit images [N, D].
         held_out: 8-bit images [M, D], perhaps none.
+        known: z [N, 2] near which learned images are drawn, where that is known.
         advance: called as often as `steps` says.
     """
     parts = [part.astype(np.float64) for part in (learned, held_out)]
     rough = _residual(decode, parts[0], advance)
     starts = quadrature.starts(decode, np.concatenate(parts), rough, advance)
+    if known is not None:
+        for i, z in enumerate(known):
+            starts[i] = np.concatenate([starts[i], z[None]])
     begins = starts[: len(learned)], starts[len(learned) :]
     sigma, own = (_best(decode, *each, rough) for each in zip(parts, begins, strict=True))
 
@@ -71,6 +78,40 @@ def measure(
 def steps(num_learned: int, num_held_out: int) -> int:
     """How often `measure` calls `advance`, for so many images."""
     return 2 * quadrature.SIDE + num_learned + 2 * num_held_out
+
+
+def figures(
+    generate: Callable[[np.ndarray], np.ndarray],
+    parts: dict[str, np.ndarray],
+    names: dict[str, list[str]],
+    known: np.ndarray | None = None,
+) -> dict[str, Any]:
+    """What likelihood.json says of a decoder of a plane; see `likelihood.told`.
+
+    Args:
+        generate: z [n, 2] -> images [n, S, S, 3] in grey levels.
+        parts: 8-bit images [n, S, S, 3], "learned" and perhaps "held_out".
+        names: of the images of each.
+        known: see `measure`.
+    """
+    none = np.empty([0, *parts["learned"].shape[1:]])
+    learned, held_out = (
+        np.asarray(part).reshape(len(part), -1)
+        for part in (parts["learned"], parts.get("held_out", none))
+    )
+    total = steps(len(learned), len(held_out))
+    with tqdm(total=total, desc="Likelihood", leave=False, dynamic_ncols=True) as bar:
+        exact = measure(
+            *(lambda z: generate(z).reshape(len(z), -1), learned, held_out, known, bar.update)
+        )
+    nats = {"learned": exact.learned, "held_out": exact.held_out}
+    told = likelihood.told(
+        "exact by quadrature over z", nats, names, learned.shape[1], sigma=exact.sigma
+    )
+    if len(held_out):
+        bits = likelihood.bits_per_dim(exact.held_out_fitted, learned.shape[1])
+        told["held_out"] |= {"fitted_sigma": exact.held_out_sigma, "fitted": float(bits.mean())}
+    return told
 
 
 def _residual(

@@ -23,7 +23,7 @@ import generator_report
 import heldout
 from common import command, guard, naturalness, quality, samplers
 from common.command import Chart, Results
-from common.console import doing, say
+from common.console import doing, say, timed
 from common.datasets import Dataset
 from common.endings import shown
 from common.model import Record
@@ -37,6 +37,7 @@ DIAGNOSED = 55  # training images whose posterior is drawn from at the end, and
 PASSES = 200  # through the network that each of its chains may take
 SLOW = 2.0  # seconds of an iteration, from which on they are said before learning begins
 SECONDS = 0.0017  # that a direction of a Jacobian takes: of an image of 64 x 64, on 2 cores
+SAMPLES = 64  # images that are drawn, z ~ N(0, I)
 WALKED = 55  # training images that the walk passes, as many as the panel shows
 UNSEEN = {  # what learning does not see -> its name on the console, the title of its panel
     "occlusion": ("hidden", "Training images whose hidden pixels are restored"),
@@ -48,7 +49,7 @@ class Experiment(command.Experiment):
     """GenNet on a category of images."""
 
     name = "GenNet"
-    command = ["GenNet/main.py"]
+    command_line = ["GenNet/main.py"]
     abilities = ("reconstruct", "sample", "interpolate", "score", "complete", "infer")
     roles = command.Experiment.roles | {"holdout_reconstructions": "holdout_inferred"}
     settings_class = Settings
@@ -171,10 +172,10 @@ class Experiment(command.Experiment):
             arrays = {
                 "images": images,
                 "reconstructions": model.reconstruct(len(images)),
-                "samples": model.sample(64),
                 "interpolation": model.interpolate(pictures.GRID_SIDE, pictures.GRID_REACH),
                 "z": model.latents(),
             }
+            arrays["samples"], seconds = timed(lambda: model.sample(SAMPLES))
         with doing("How close they are, and how natural"):
             psnr, ssim = quality.psnr_and_ssim(arrays["reconstructions"], images)
             mean = np.broadcast_to(images.mean(0, keepdims=True), images.shape)
@@ -198,6 +199,7 @@ class Experiment(command.Experiment):
             **plane,
             **errors,
             "roll_backs": int(run.history[-1]["roll_backs"]),
+            "seconds_a_sample": seconds / SAMPLES,
         }
         for name, means in errors.items():
             headline |= heldout.mean_errors(UNSEEN[name][0], means)

@@ -51,24 +51,6 @@ def make_parser() -> flags.Parser:
     return parser
 
 
-def parse_z(texts: list[str], z_dim: int) -> np.ndarray:
-    """Texts such as "0.3,-1" as z [n, d].
-
-    Raises:
-        SettingsError: one is no z of d finite numbers.
-    """
-    rows = []
-    for text in texts:
-        try:
-            row = [float(word) for word in text.split(",")]
-        except ValueError:
-            row = []
-        if len(row) != z_dim or not np.isfinite(row).all():
-            raise SettingsError(f"--z {text}: a z of this run is {z_dim} numbers, commas between")
-        rows.append(row)
-    return np.array(rows)
-
-
 def choose_z(model: GenNet, names: list[str], args: argparse.Namespace) -> np.ndarray:
     """The z [n, d] of the images that are asked for, other than reconstructions.
 
@@ -76,7 +58,7 @@ def choose_z(model: GenNet, names: list[str], args: argparse.Namespace) -> np.nd
         SettingsError: a z that is none, or no training image of that name.
     """
     if args.z:
-        return parse_z(args.z, model.settings.z_dim)
+        return export.vectors(args.z, model.settings.z_dim)
     if args.between:
         for name in args.between:
             if name not in names:

@@ -159,7 +159,7 @@ def _read_sections(run: Run) -> None:
 
 def _read_picture(run: Run, path: Path) -> None:
     films = [s for s in run.sections if s["kind"] == "gif" and s["picture"] == path.name]
-    run.pictures[path.name] = _frames(path, run.about(path.name)["scale"] if films else 1)
+    run.pictures[path.name] = frames(path, run.about(path.name)["scale"] if films else 1)
 
 
 def _read_table(run: Run, path: Path) -> None:
@@ -167,7 +167,7 @@ def _read_table(run: Run, path: Path) -> None:
 
 
 def _read_panel(run: Run, path: Path) -> None:
-    run.panels[int(path.stem)] = _frames(path, run.manifest["progress"]["scale"], panels.cut)[0]
+    run.panels[int(path.stem)] = frames(path, run.manifest["progress"]["scale"], panels.cut)[0]
 
 
 def _panels(folder: Path) -> list[str]:
@@ -273,11 +273,11 @@ def _in_rgb(frame: Image.Image) -> Image.Image:
     return frame.convert("RGB")
 
 
-def _frames(
-    path: Path, scale: int, prepare: Callable[[Image.Image], Image.Image] = _in_rgb
+def frames(
+    path: Path, scale: int = 1, prepare: Callable[[Image.Image], Image.Image] = _in_rgb
 ) -> list[Image.Image]:
     """The frames of a picture, reduced by `scale`: all of it, so that damage shows now."""
-    frames: list[Image.Image] = []
+    found: list[Image.Image] = []
     with open_regular(path, PICTURE_BYTES) as file, warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         # By the format that its name promises: Pillow has readers that call other programs.
@@ -286,7 +286,7 @@ def _frames(
         if max(width, height) > TALLEST * scale:
             raise DamagedError(f"it is {width} x {height} pixels, where WebP holds {TALLEST}")
         for frame in ImageSequence.Iterator(picture):
-            if len(frames) == FRAMES or (len(frames) + 1) * width * height > PIXELS:
+            if len(found) == FRAMES or (len(found) + 1) * width * height > PIXELS:
                 raise DamagedError(f"it has more than {FRAMES} frames or {PIXELS} pixels")
-            frames.append(prepare(frame).reduce(scale))
-    return frames
+            found.append(prepare(frame).reduce(scale))
+    return found

@@ -70,7 +70,7 @@ class Experiment(ABC):
         baseline: what psnr_baseline is of: what there is without learning, in words.
         story: what is asked of the model, by numbered items, for the report's head; see
             report_page/manifest.py.
-        command: the words of its command line, after python.
+        command_line: its words, after python.
         abilities: which of ABILITIES it has.
         roles: the arrays of results.npz that models are compared by: what each of ROLES is called.
         learner: the model that learns, built.
@@ -88,7 +88,7 @@ class Experiment(ABC):
     diagnostics: ClassVar[list[Chart]]
     baseline: ClassVar[str]
     story: ClassVar[dict[str, Any]] = {}
-    command: ClassVar[list[str]]
+    command_line: ClassVar[list[str]]
     abilities: ClassVar[tuple[str, ...]]
     roles: ClassVar[dict[str, str]] = {role: role for role in ROLES}
     learner: Model
@@ -205,7 +205,7 @@ def _learn(experiment: Experiment, run: Run) -> None:
         sentence=experiment.sentence(),
         charts=[chart._asdict() for chart in (*experiment.losses, *experiment.diagnostics)],
         progress={"scale": figures.SCALE},
-        command=experiment.command,
+        command=experiment.command_line,
         abilities=experiment.abilities,
         roles=experiment.roles,
         **{"baseline": "", "sections": [], "pictures": {}},  # until there are results

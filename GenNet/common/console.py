@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from tqdm import tqdm
 
@@ -21,3 +23,10 @@ def doing(what: str) -> Iterator[None]:
     """While entered, a line says what is being done; then it is gone."""
     with tqdm(total=0, desc=what, bar_format="{desc} ...", leave=False, dynamic_ncols=True):
         yield
+
+
+def timed(function: Callable[[], Any]) -> tuple[Any, float]:
+    """What a function returns, and how many seconds it took."""
+    started = time.monotonic()
+    value = function()
+    return value, time.monotonic() - started

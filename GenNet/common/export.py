@@ -16,7 +16,7 @@ from common import figures
 from common.console import say
 from common.endings import shown
 from common.files import FileError, check_writable, write_json, write_whole
-from common.flags import Parser
+from common.flags import Parser, SettingsError
 from common.session import tf
 
 if TYPE_CHECKING:
@@ -48,6 +48,28 @@ def add_flags(parser: Parser, default: str) -> None:
     add = parser.add_argument_group("what is written").add_argument
     add("--to", type=Path, metavar="FILE", help=f"{ENDINGS} (default: RUN/{default})")
     add("--export", type=Path, metavar="DIR", help="write a SavedModel of TensorFlow instead")
+
+
+def vectors(texts: list[str], size: int) -> np.ndarray:
+    """Texts such as "0.3,-1", the values of --z, as z [n, d].
+
+    Args:
+        texts: the values.
+        size: d.
+
+    Raises:
+        SettingsError: one is no z of d finite numbers.
+    """
+    rows = []
+    for text in texts:
+        try:
+            row = [float(word) for word in text.split(",")]
+        except ValueError:
+            row = []
+        if len(row) != size or not np.isfinite(row).all():
+            raise SettingsError(f"--z {text}: a z of this run is {size} numbers, commas between")
+        rows.append(row)
+    return np.array(rows)
 
 
 def write(args: argparse.Namespace, model: Model, to: Path, make: Callable[[], Made]) -> None:
