@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,16 @@ import numpy as np
 from baseline import GROUP, Baseline, Settings
 from common import flags, streams
 from common.export import Signature
-from common.flags import choice, setting, whole
+from common.flags import choice, number, setting, whole
 from common.layers import Network
 from common.likelihood import bits_per_dim
 from common.session import tf
 from common.streams import Stream
+from masked import Dropout, kept
 from pixel_likelihood import UNIFORMS, Distribution, Given, distribution
 
 NORM = 1.0  # at most, of the gradient of the loss in nats a dimension
+DROPOUT = 0.3
 EDGE = 1e-7  # uniform numbers stay so far from 0 and 1
 BETA2 = 0.99  # of Adam: the gradient shrinks fast at first
 
@@ -40,6 +43,12 @@ class AutoregressiveSettings(Settings):
         group="model",
     )
     components: int = setting(5, whole(1, 100), "logistics in the mixture", group="model")
+    dropout: float = setting(
+        DROPOUT,
+        number(0, 0.9),
+        "share of the features that are hidden at random while it learns",
+        group="learning",
+    )
     log_step: int = setting(
         500,
         whole(1, 10**9),
@@ -73,8 +82,13 @@ class Autoregressive(Baseline):
     distribution: Distribution
 
     @abstractmethod
-    def given(self, levels: tf.Tensor) -> Given:
-        """What every pixel is conditioned on, of images [B, S, S, 3] in [0, 255]."""
+    def given(self, levels: tf.Tensor, drop: Callable = kept) -> Given:
+        """What every pixel is conditioned on.
+
+        Args:
+            levels: images [B, S, S, 3] in [0, 255].
+            drop: hides a share of the features, while it learns; see `masked.Dropout`.
+        """
 
     @abstractmethod
     def canvas(self, images: np.ndarray) -> Canvas:
@@ -104,8 +118,11 @@ class Autoregressive(Baseline):
         self._begin()
         levels = self.inputs.images
         self._log_probs = self.distribution.log_probs(self.given(levels), levels)
-        loss = -tf.reduce_mean(tf.reduce_sum(self._log_probs, [1, 2, 3]))
-        dimensions = self._log_probs.shape[1:].num_elements()
+        step, settings = tf.cast(self._iteration, tf.int32), self.settings
+        drop = Dropout(settings.dropout, streams.key(settings.seed, Stream.DROPOUT, step))
+        log_probs = self.distribution.log_probs(self.given(levels, drop), levels)
+        loss = -tf.reduce_mean(tf.reduce_sum(log_probs, [1, 2, 3]))
+        dimensions = levels.shape[1:].num_elements()
         optimizer = tf.train.AdamOptimizer(self.inputs.learning_rate, beta2=BETA2)
         pairs = optimizer.compute_gradients(loss / dimensions)
         gradients, norm = tf.clip_by_global_norm([gradient for gradient, _ in pairs], NORM)

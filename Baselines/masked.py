@@ -8,12 +8,14 @@ and nothing is multiplied by 0.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from common.layers import valid_conv2d
 from common.session import tf
+from common.streams import fold_in
 
 PADDED = 6  # channels of padded images
 
@@ -99,7 +101,34 @@ def gate(x: tf.Tensor) -> tf.Tensor:
     return tf.tanh(a) * tf.sigmoid(b)
 
 
-def gated_layer(stacks: Stacks, radius: int, name: str) -> Stacks:
+def kept(x: tf.Tensor) -> tf.Tensor:
+    """X as it is: no dropout."""
+    return x
+
+
+class Dropout:
+    """A share of the numbers is 0, at random, and the others are larger (Srivastava et al., 2014).
+
+    Few images are learned by heart more slowly by it.
+    """
+
+    def __init__(self, rate: float, key: tf.Tensor) -> None:
+        """Describe it.
+
+        Args:
+            rate: the share.
+            key: of an iteration, int32 [2]; each call draws numbers of its own.
+        """
+        self._rate, self._key, self._calls = rate, key, 0
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        """Of x."""
+        self._calls += 1
+        key = fold_in(self._key, self._calls)
+        return tf.nn.experimental.stateless_dropout(x, self._rate, key)
+
+
+def gated_layer(stacks: Stacks, radius: int, name: str, drop: Callable = kept) -> Stacks:
     """Mask B, which shows the pixel's own features, for these are of pixels before it.
 
     With short-cuts, v' = v + gate(a) and h' = h + C gate(l + D a), a of the rows of v up to this
@@ -111,6 +140,7 @@ def gated_layer(stacks: Stacks, radius: int, name: str) -> Stacks:
         stacks: of [B, H, W, c].
         radius: r, how far a pixel sees.
         name: of the scope.
+        drop: of the gates' outputs, while it learns.
 
     Returns:
         Of [B, H - r, W - 2 r, c]: the last rows and the middle columns.
@@ -126,6 +156,8 @@ def gated_layer(stacks: Stacks, radius: int, name: str) -> Stacks:
         columns = horizontal[:, radius:, :-radius]
         left = valid_conv2d(columns, 2 * channels, (1, radius + 1), "left", taps**-0.5)
         left += valid_conv2d(rows, 2 * channels, (1, 1), "down", (2 * channels) ** -0.5)
-        across = valid_conv2d(gate(left), channels, (1, 1), "across", channels**-0.5)
+        across = valid_conv2d(drop(gate(left)), channels, (1, 1), "across", channels**-0.5)
     inner = slice(radius, -radius)
-    return Stacks(vertical[:, radius:, inner] + gate(rows), horizontal[:, radius:, inner] + across)
+    return Stacks(
+        vertical[:, radius:, inner] + drop(gate(rows)), horizontal[:, radius:, inner] + across
+    )

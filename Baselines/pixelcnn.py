@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from common import command, flags
 from common.flags import number, setting
 from common.layers import Network
 from common.session import tf
-from masked import PADDED, first_layer, gated_layer, padded, padded_to_unit, prediction
+from masked import PADDED, first_layer, gated_layer, kept, padded, padded_to_unit, prediction
 from pixel_likelihood import UNIFORMS, Given
 from pixel_report import AutoregressiveExperiment
 
@@ -54,40 +55,45 @@ class PixelCNN(Autoregressive):
         return RADIUS * (1 + self.settings.num_layers)
 
     def _make_networks(self) -> list[Network]:
-        self._network = Network("pixelcnn", self._layers, self.settings.seed)
-        return [self._network]
+        return [self._network(kept)]
 
-    def _layers(self, x: tf.Tensor) -> tf.Tensor:
+    def _network(self, drop: Callable) -> Network:
+        """The one network, which has the same variables whatever of it is hidden."""
+        return Network("pixelcnn", partial(self._layers, drop=drop), self.settings.seed)
+
+    def _layers(self, x: tf.Tensor, drop: Callable) -> tf.Tensor:
         """Of padded images in [-1, 1]."""
         stacks = first_layer(x, self.settings.width, RADIUS)
         for layer in range(self.settings.num_layers):
-            stacks = gated_layer(stacks, RADIUS, f"layer_{layer + 1}")
+            stacks = gated_layer(stacks, RADIUS, f"layer_{layer + 1}", drop)
         return stacks.horizontal
 
-    def seen(self, x: tf.Tensor) -> Given:
+    def seen(self, x: tf.Tensor, drop: Callable = kept) -> Given:
         """What pixels are conditioned on, of padded images or of windows of them.
 
         Args:
             x: [B, H + radius, W + 2 radius, 6], see `masked.padded`.
+            drop: as for `given`.
 
         Returns:
             Of [B, H, W, .].
         """
         x = padded_to_unit(x)
-        return Given(self._network(x), prediction(x, self.radius, self.radius))
+        return Given(self._network(drop)(x), prediction(x, self.radius, self.radius))
 
-    def given(self, levels: tf.Tensor) -> Given:
+    def given(self, levels: tf.Tensor, drop: Callable = kept) -> Given:
         """What every pixel is conditioned on, of images [B, S, S, 3] in [0, 255]."""
-        return self.seen(self._padded(levels))
+        return self.seen(self.padded(levels), drop)
 
-    def _padded(self, levels: tf.Tensor) -> tf.Tensor:
+    def padded(self, levels: tf.Tensor) -> tf.Tensor:
+        """Images with what windows of them have around pixels at the border."""
         return padded(levels, self.radius, self.radius)
 
     def _make_sampler(self) -> None:
         reach = self.radius
         window = tf.placeholder(tf.float32, [None, reach + 1, 2 * reach + 1, PADDED], "window")
         uniforms = tf.placeholder(tf.float32, [None, 1, 1, UNIFORMS], "uniforms")
-        self._paper = self._padded(self.inputs.images)
+        self._paper = self.padded(self.inputs.images)
         self._pixel = window, uniforms, self.distribution.draw(self.seen(window), uniforms)
 
     def canvas(self, images: np.ndarray) -> Canvas:
@@ -123,9 +129,9 @@ class PixelCNNExperiment(AutoregressiveExperiment):
     settings_class, model_class = PixelCNNSettings, PixelCNN
 
 
-load = PixelCNN.load
-
-
 def main(prog: str, arguments: list[str] | None = None) -> None:
     """Run the command line; a mistake of the user's ends it with a sentence and exit code 2."""
     command.main(prog, __doc__ or "", PixelCNNExperiment, arguments)
+
+
+load = PixelCNN.load

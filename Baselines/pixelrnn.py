@@ -19,7 +19,7 @@ from common import command, flags
 from common.flags import number, setting, whole
 from common.layers import Network, valid_conv2d
 from common.session import tf
-from masked import PADDED, first_layer, padded, padded_to_unit, prediction
+from masked import PADDED, first_layer, kept, padded, padded_to_unit, prediction
 from pixel_likelihood import UNIFORMS, Given
 from pixel_report import AutoregressiveExperiment
 
@@ -100,16 +100,16 @@ class RowLSTM:
         memory = tf.sigmoid(f + 1) * memory + tf.sigmoid(i) * tf.tanh(g)
         return tf.concat([tf.sigmoid(o) * tf.tanh(memory), memory], -1)
 
-    def output(self, h: tf.Tensor, state: tf.Tensor) -> tf.Tensor:
+    def output(self, h: tf.Tensor, state: tf.Tensor, drop: Callable = kept) -> tf.Tensor:
         """H' of rows [B, H, W, c] and their states [B, H, W, 2 c]."""
-        return h + self._output(state[..., : h.shape[3]])
+        return h + self._output(drop(state[..., : h.shape[3]]))
 
-    def __call__(self, h: tf.Tensor) -> tf.Tensor:
+    def __call__(self, h: tf.Tensor, drop: Callable = kept) -> tf.Tensor:
         """H' of an image [B, H, W, c]."""
         gates = tf.transpose(self.gates(h), [1, 0, 2, 3])[:, :, None]  # [H, B, 1, W, 4 c]
         first = tf.zeros_like(tf.concat([h, h], -1)[:, :1])
         states = tf.scan(self.step, gates, first, parallel_iterations=1)
-        return self.output(h, tf.transpose(states[:, :, 0], [1, 0, 2, 3]))
+        return self.output(h, tf.transpose(states[:, :, 0], [1, 0, 2, 3]), drop)
 
 
 class PixelRNN(Autoregressive):
@@ -124,13 +124,17 @@ class PixelRNN(Autoregressive):
         self._layers = [RowLSTM(width, f"pixelrnn/layer_{layer}", seed) for layer in layers]
         return [self._first, *[each for layer in self._layers for each in layer.networks]]
 
-    def given(self, levels: tf.Tensor) -> Given:
+    def given(self, levels: tf.Tensor, drop: Callable = kept) -> Given:
         """What every pixel is conditioned on, of images [B, S, S, 3] in [0, 255]."""
-        x = padded_to_unit(padded(levels, RADIUS, RADIUS))
+        x = padded_to_unit(self.padded(levels))
         h = self._first(x)
         for layer in self._layers:
-            h = layer(h)
+            h = layer(h, drop)
         return Given(h, prediction(x, RADIUS, RADIUS))
+
+    def padded(self, levels: tf.Tensor) -> tf.Tensor:
+        """Images with what the first layer sees around pixels at the border."""
+        return padded(levels, RADIUS, RADIUS)
 
     def row(self, x: tf.Tensor, states: tf.Tensor) -> tuple[Given, tf.Tensor]:
         """The same of one row.
@@ -152,7 +156,7 @@ class PixelRNN(Autoregressive):
 
     def _make_sampler(self) -> None:
         side, count = self.settings.image_size, self.settings.num_layers
-        self._paper = padded(self.inputs.images, RADIUS, RADIUS)
+        self._paper = self.padded(self.inputs.images)
         shape = [None, RADIUS + 1, side + 2 * RADIUS, PADDED]
         self._rows = tf.placeholder(tf.float32, shape, "rows")
         shape = [None, count, side, 2 * self.settings.width]
@@ -209,9 +213,9 @@ class PixelRNNExperiment(AutoregressiveExperiment):
     settings_class, model_class = PixelRNNSettings, PixelRNN
 
 
-load = PixelRNN.load
-
-
 def main(prog: str, arguments: list[str] | None = None) -> None:
     """Run the command line; a mistake of the user's ends it with a sentence and exit code 2."""
     command.main(prog, __doc__ or "", PixelRNNExperiment, arguments)
+
+
+load = PixelRNN.load

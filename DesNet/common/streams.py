@@ -33,6 +33,7 @@ class Stream(enum.IntEnum):
     FLOOR = enum.auto()  # independent draws, which chains are measured against
     SLICES = enum.auto()  # directions that patches of images are compared along
     COMPLETION = enum.auto()  # hidden pixels that a model draws given those that are seen
+    DROPOUT = enum.auto()  # features that are hidden while a model learns, by iteration
 
 
 def fold_in(key: tf.Tensor, number: tf.Tensor | int) -> tf.Tensor:
