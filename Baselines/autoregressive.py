@@ -25,7 +25,8 @@ from masked import Dropout, kept
 from pixel_likelihood import UNIFORMS, Distribution, Given, distribution
 
 NORM = 1.0  # at most, of the gradient of the loss in nats a dimension
-DROPOUT = 0.3
+DROPOUT = 0.5
+PIXELS = 64**2  # of a batch: many images, where they are small
 EDGE = 1e-7  # uniform numbers stay so far from 0 and 1
 BETA2 = 0.99  # of Adam: the gradient shrinks fast at first
 
@@ -56,6 +57,11 @@ class AutoregressiveSettings(Settings):
         group=flags.RUN,
         free=True,
     )
+
+    @property
+    def batch(self) -> int:
+        """Images in an iteration: as many as have PIXELS pixels."""
+        return max(1, PIXELS // self.image_size**2)
 
 
 class Canvas:

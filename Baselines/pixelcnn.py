@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from autoregressive import Autoregressive, AutoregressiveSettings, Canvas
+from autoregressive import PIXELS, Autoregressive, AutoregressiveSettings, Canvas
 from common import command, flags
 from common.flags import number, setting
 from common.layers import Network
@@ -24,7 +24,7 @@ from pixel_likelihood import UNIFORMS, Given
 from pixel_report import AutoregressiveExperiment
 
 RADIUS = 2  # pixels that a layer sees, above and to each side
-EPOCHS, BATCH, SECONDS = 120, 1, 0.06
+EPOCHS, SECONDS = 240, 0.03
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,16 +32,16 @@ class PixelCNNSettings(AutoregressiveSettings):
     """What PixelCNN is told."""
 
     learning_rate: float = setting(
-        0.004, number(1e-9, 10), "learning rate of Adam, at the beginning", group="learning"
+        0.003, number(1e-9, 10), "learning rate of Adam, at the beginning", group="learning"
     )
     num_epochs: int | None = flags.num_epochs(str(EPOCHS), "about 2 minutes")
-    batch_size: int | None = flags.batch_size(str(BATCH))
+    batch_size: int | None = flags.batch_size(f"{PIXELS:,} pixels")
     output_dir: Any = flags.output_dir("PixelCNN")
 
     def resolved(self, num_images: int) -> PixelCNNSettings:
         """These settings with nothing left open, for a number of images to learn."""
         layers = SECONDS * (self.width / 24) ** 2 * self.num_layers / 3
-        return self.filled(num_images, EPOCHS, BATCH, layers)
+        return self.filled(num_images, EPOCHS, self.batch, layers)
 
 
 class PixelCNN(Autoregressive):

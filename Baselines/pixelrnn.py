@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from autoregressive import Autoregressive, AutoregressiveSettings, Canvas
+from autoregressive import PIXELS, Autoregressive, AutoregressiveSettings, Canvas
 from common import command, flags
 from common.flags import number, setting, whole
 from common.layers import Network, valid_conv2d
@@ -26,7 +26,7 @@ from pixel_report import AutoregressiveExperiment
 RADIUS = 2  # pixels that the first layer sees, above and to each side
 REACH = 2  # pixels to the left that a row LSTM sees of its input
 BESIDE = 1  # pixels to each side that it sees of its state in the row above
-EPOCHS, BATCH, SECONDS = 400, 4, 0.1
+EPOCHS, SECONDS = 600, 0.035
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,14 +38,14 @@ class PixelRNNSettings(AutoregressiveSettings):
     learning_rate: float = setting(
         0.003, number(1e-9, 10), "learning rate of Adam, at the beginning", group="learning"
     )
-    num_epochs: int | None = flags.num_epochs(str(EPOCHS), "about 5 minutes")
-    batch_size: int | None = flags.batch_size(str(BATCH))
+    num_epochs: int | None = flags.num_epochs(str(EPOCHS), "about 2 minutes")
+    batch_size: int | None = flags.batch_size(f"{PIXELS:,} pixels")
     output_dir: Any = flags.output_dir("PixelRNN")
 
     def resolved(self, num_images: int) -> PixelRNNSettings:
         """These settings with nothing left open, for a number of images to learn."""
         layers = SECONDS * (self.width / 24) ** 2 * self.num_layers / 2
-        return self.filled(num_images, EPOCHS, BATCH, layers)
+        return self.filled(num_images, EPOCHS, self.batch, layers)
 
 
 class RowLSTM:

@@ -18,12 +18,13 @@ def psnr_and_ssim(images: np.ndarray, references: np.ndarray) -> tuple[np.ndarra
 
     Returns:
         PSNR [N] in dB, at most EQUAL, and SSIM [N] (Wang et al., 2004: an 11 x 11 Gaussian
-        window, sigma 1.5).
+        window, or one as large as smaller images, sigma 1.5).
     """
+    window = min(11, *images.shape[1:3])
     with tf.Graph().as_default(), tf.Session() as session:
         a = tf.constant(np.clip(images, 0, 255), tf.float32)
         b = tf.constant(references, tf.float32)
-        psnr, ssim = session.run([tf.image.psnr(a, b, 255.0), tf.image.ssim(a, b, 255.0)])
+        psnr, ssim = session.run([tf.image.psnr(a, b, 255.0), tf.image.ssim(a, b, 255.0, window)])
         return np.minimum(psnr, EQUAL), ssim
 
 
