@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run cluster report docs test bench bench-gpu attack sentences format common clean
+.PHONY: run baselines cluster report docs test bench bench-gpu attack sentences format common clean
 
 run: $(VENV)/run-ready
 	$(BIN)/python GenNet/main.py
@@ -15,6 +15,18 @@ RUN ?= GenNet/main.py
 cluster: $(VENV)/run-ready
 	$(BIN)/python cluster.py --workers $(WORKERS) $(RUN)
 
+# Every model on the same images, of which each holds out every fourth; then all in one table.
+CATEGORY ?= lion_tiger
+SIZE ?= 64
+SHARED := --category $(CATEGORY) --name $(CATEGORY)_fourth --holdout fourth
+baselines: $(VENV)/run-ready
+	$(BIN)/python GenNet/main.py $(SHARED) --image_size $(SIZE)
+	$(BIN)/python GenNet/likelihood.py output/GenNet/$(CATEGORY)_fourth
+	$(BIN)/python DesNet/main.py $(SHARED) --image_size $(SIZE)
+	for model in vae pixelcnn pixelrnn; do \
+		$(BIN)/python Baselines/main.py $$model $(SHARED) --image_size $(SIZE) || exit $$?; done
+	$(BIN)/python compare.py --category $(CATEGORY)
+
 # One page of every run under output/.
 report: $(VENV)/run-ready
 	$(BIN)/python report.py
@@ -24,13 +36,15 @@ test: $(VENV)/test-ready
 	$(BIN)/ruff format --check .
 	cd GenNet && ../$(BIN)/mypy --config-file ../pyproject.toml *.py common/*.py ../data/*.py
 	cd DesNet && ../$(BIN)/mypy --config-file ../pyproject.toml *.py
-	$(BIN)/mypy report.py cluster.py benchmarks/bench.py benchmarks/gpu.py attacks/attack.py docs/make.py
+	cd Baselines && ../$(BIN)/mypy --config-file ../pyproject.toml *.py
+	$(BIN)/mypy report.py compare.py cluster.py benchmarks/bench.py benchmarks/gpu.py attacks/attack.py docs/make.py
 	$(BIN)/python -m pytest
 
-# Every picture and figure of the README and docs/, from the code that is committed: half an hour,
+# Every picture and figure of the README and docs/, from the code that is committed: two hours,
 # and an hour and a half more for those of photographs, if PHOTOGRAPHS is their folder.
 docs: $(VENV)/test-ready
 	$(BIN)/python docs/make.py
+	$(BIN)/python docs/make.py --families
 	$(if $(PHOTOGRAPHS),$(BIN)/python docs/make.py --photographs $(PHOTOGRAPHS))
 
 # Beside PyTorch, on this machine: about 35 minutes.  BENCH holds flags of benchmarks/bench.py.

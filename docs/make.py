@@ -14,12 +14,14 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import os
 import platform
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +33,16 @@ from playwright.sync_api import sync_playwright
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "GenNet")]
+
+from common.command import ABILITIES  # noqa: E402
+from families import table  # noqa: E402
+
 FIGURES = DOCS / "figures.json"
 TEMPLATES = DOCS / "templates"
 NOTEBOOK = DOCS / "walk.ipynb"
-CODE = ("GenNet", "DesNet", "data", "requirements.txt")  # what the numbers of a run depend on
+CODE = ("GenNet", "DesNet", "data", "requirements.txt")  # what the numbers of a run depend on,
+COMPARED = (*CODE, "Baselines", "families", "compare.py", "Makefile")  # and of the comparison
 RUN_ID = "Run"  # the text in a picture that names its run
 
 CHAINS = "DesNet/main.py --long_run 10000"
@@ -76,9 +84,13 @@ PICTURES = {  # in docs/ -> the run of drawn images, and its picture
     "desnet_long_run_convergent.png": ("convergent", "long_run.png"),
 }
 REPORTED = ("gennet", "desnet")  # runs on the page of which report.png is a picture
+FAMILIES = {"lion_tiger": 64, "egret": 64, "digits": 16}  # category -> side of its images, pixels
 PAGES = {  # of a template -> where it is written
     "README.md": ROOT / "README.md",
-    **{name: DOCS / name for name in ("posterior.md", "chains.md", "unseen.md", "speed.md")},
+    **{
+        name: DOCS / name
+        for name in ("posterior.md", "chains.md", "unseen.md", "families.md", "speed.md")
+    },
 }
 
 
@@ -100,15 +112,15 @@ def git(*arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def committed() -> str:
+def committed(code: Sequence[str] = CODE) -> str:
     """The last commit that changed the code.
 
     Raises:
         SystemExit: what lies in the folders is not what is committed.
     """
-    if git("status", "--porcelain", "--", *CODE):
-        sys.exit(f"docs/make.py: {', '.join(CODE)} hold changes: commit them first.")
-    return git("log", "-1", "--format=%h", "--", *CODE)
+    if git("status", "--porcelain", "--", *code):
+        sys.exit(f"docs/make.py: {', '.join(code)} hold changes: commit them first.")
+    return git("log", "-1", "--format=%h", "--", *code)
 
 
 def learn(command: str, folder: Path, photographs: Path | None) -> None:
@@ -154,6 +166,23 @@ def make_half(half: str, photographs: Path | None) -> dict[str, Any]:
     versions = json.loads((output / "gennet" / "metrics.json").read_text())["versions"]
     machine = {"cores": os.cpu_count(), "processor": platform.machine(), **versions}
     return {"commit": commit, "folder": str(output.relative_to(ROOT)), **machine, "runs": runs}
+
+
+def make_families() -> dict[str, Any]:
+    """Learn every model on each category of FAMILIES; the comparison, whose picture is copied."""
+    told: dict[str, Any] = {"commit": committed(COMPARED), "pictures": {}, "categories": {}}
+    for category, side in FAMILIES.items():
+        words = ["make", "baselines", f"CATEGORY={category}", f"SIZE={side}"]
+        print(" ".join(words), flush=True)
+        subprocess.run(words, cwd=ROOT, check=True)
+        found = json.loads((ROOT / "output" / "comparison.json").read_text())[category]
+        told["categories"][category] = found
+        text = json.dumps(found, sort_keys=True).encode()
+        told["pictures"][category] = hashlib.sha256(text).hexdigest()[:12]
+        name = f"families_{category}.png"
+        with Image.open(ROOT / "output" / name) as picture:
+            save(picture, DOCS / name, told["pictures"][category])
+    return told
 
 
 def make_pictures(drawn: dict[str, Any]) -> dict[str, str]:
@@ -243,10 +272,19 @@ def rendered(figures: dict[str, Any]) -> dict[str, str]:
         **{half: figures[half]["runs"] for half in RUNS},
         "commits": {half: figures[half]["commit"] for half in RUNS},
         "benchmark": json.loads((ROOT / "benchmarks" / "results.json").read_text()),
+        "families": figures["families"]["categories"],
+        "table": table,
+        "abilities": ABILITIES,
+        "floor": noise_floor,
         "over": over,
         "zip": zip,
     }
     return {name: environment.get_template(f"{name}.jinja").render(known) for name in PAGES}
+
+
+def noise_floor(sigma: float) -> float:
+    """Bits per dimension of Gaussian noise on images in [-1, 1], per grey level of 127.5 a unit."""
+    return math.log2(127.5 * sigma * math.sqrt(2 * math.pi))
 
 
 def over(runs: dict[str, Any], names: str, figure: str) -> list[float]:
@@ -266,9 +304,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--texts", action="store_true", help="write the texts alone, from docs/figures.json"
     )
+    parser.add_argument(
+        "--families", action="store_true", help="make the comparison of all models alone"
+    )
     args = parser.parse_args(arguments)
     figures = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
-    if args.photographs and not args.texts:
+    if args.families:
+        figures["families"] = make_families()
+    elif args.photographs and not args.texts:
         figures["photographs"] = make_half("photographs", args.photographs.resolve())
     elif not args.texts:
         browser_here()  # before minutes of learning
@@ -276,7 +319,7 @@ def main(arguments: list[str] | None = None) -> None:
         figures["pictures"] = make_pictures(figures["drawn"])
         nbformat.write(walk(ROOT / figures["drawn"]["folder"] / "gennet"), NOTEBOOK)
     FIGURES.write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n")
-    if figures.keys() >= RUNS.keys():
+    if figures.keys() >= {*RUNS, "families"}:
         for name, text in rendered(figures).items():
             PAGES[name].write_text(text, encoding="utf-8")
 

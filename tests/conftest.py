@@ -16,7 +16,7 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 # common/ is the same in both folders: whichever comes first serves.
-sys.path[:0] = [str(ROOT / "GenNet"), str(ROOT / "DesNet"), str(ROOT)]
+sys.path[:0] = [str(ROOT / part) for part in ("GenNet", "DesNet", "Baselines", "")]
 
 import report  # noqa: E402
 from common import datasets  # noqa: E402

@@ -58,6 +58,8 @@ def sentences() -> str:
     sources = [*sorted((ROOT / "GenNet").rglob("*.py")), *sorted((ROOT / "DesNet").glob("*.py"))]
     for path in [
         *sources,
+        *sorted((ROOT / "Baselines").glob("*.py")),
+        *sorted((ROOT / "families").glob("*.py")),
         *sorted((ROOT / "report_page").glob("*.py")),
         *sorted(ROOT.glob("*.py")),
     ]:

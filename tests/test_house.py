@@ -11,10 +11,13 @@ from conftest import ROOT
 COMMON = ROOT / "GenNet" / "common"
 SOURCES = [
     path
-    for part in ("GenNet", "DesNet", "report_page", "benchmarks", "attacks", "data", "tests")
+    for part in (
+        *("GenNet", "DesNet", "Baselines", "families", "report_page"),
+        *("benchmarks", "attacks", "data", "tests"),
+    )
     for path in sorted((ROOT / part).rglob("*.py"))
     if "DesNet/common" not in path.as_posix()
-] + [ROOT / "report.py", ROOT / "cluster.py"]
+] + [ROOT / "report.py", ROOT / "compare.py", ROOT / "cluster.py"]
 
 
 def test_desnet_has_a_copy_of_what_is_shared():
@@ -61,7 +64,7 @@ def test_the_list_of_sentences_is_whole():
     )
 
 
-@pytest.mark.parametrize("name", ["GenNet", "DesNet"])
+@pytest.mark.parametrize("name", ["GenNet", "DesNet", "Baselines"])
 def test_help_comes_without_tensorflow(name):
     code = (
         "import sys, main\n"

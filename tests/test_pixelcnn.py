@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -10,13 +9,11 @@ import tensorflow.compat.v1 as tf
 from conftest import ROOT, load_file, results
 from evaluation import evaluate
 
-sys.path.append(str(ROOT / "Baselines"))
-
-import pixelcnn  # noqa: E402
-import pixelrnn  # noqa: E402
-from common import streams  # noqa: E402
-from common.streams import Stream  # noqa: E402
-from pixel_likelihood import UNIFORMS, log_mass  # noqa: E402
+import pixelcnn
+import pixelrnn
+from common import streams
+from common.streams import Stream
+from pixel_likelihood import UNIFORMS, log_mass
 
 SIDE = 8
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, SIDE, SIDE, 3)).astype(np.float32)

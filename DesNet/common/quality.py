@@ -18,9 +18,9 @@ def psnr_and_ssim(images: np.ndarray, references: np.ndarray) -> tuple[np.ndarra
 
     Returns:
         PSNR [N] in dB, at most EQUAL, and SSIM [N] (Wang et al., 2004: an 11 x 11 Gaussian
-        window, or one as large as smaller images, sigma 1.5).
+        window, sigma 1.5; of smaller images a window as large as they are).
     """
-    window = min(11, *images.shape[1:3])
+    window = min(11, images.shape[1])
     with tf.Graph().as_default(), tf.Session() as session:
         a = tf.constant(np.clip(images, 0, 255), tf.float32)
         b = tf.constant(references, tf.float32)

@@ -1,0 +1,103 @@
+"""The variational autoencoder: its bound beside the exact likelihood, and its codes."""
+
+import numpy as np
+import pytest
+from conftest import IMAGES, SIDE
+from evaluation import evaluate
+from scipy.integrate import quad
+
+import quadrature
+from common.session import tf
+from vae import VAE, VAESettings, importance_weighted
+
+LEVEL = 24.0  # grey levels: a noise that leaves the posteriors wide
+
+
+def learned(epochs=60, **options):
+    options = {"image_size": SIDE, "width": 4, "learning_rate": 0.003, **options}
+    model = VAE(VAESettings(num_epochs=epochs, **options), len(IMAGES))
+    model.build_model()
+    return model, list(model.train(IMAGES))
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return learned()
+
+
+def exact(model, image):
+    """The posterior of an image in grey levels, by quadrature."""
+    flat = image.reshape(1, -1).astype(np.float64)
+
+    def decode(z):
+        return model.generate(z).reshape(len(z), -1)
+
+    start = np.concatenate(
+        [quadrature.starts(decode, flat, LEVEL)[0], model.infer(image[None]).astype(np.float64)]
+    )
+    return decode, quadrature.posterior(decode, flat[0], LEVEL, start)
+
+
+def test_the_bound_lies_below_the_exact_value_by_the_kl_of_the_posterior(trained):
+    model = trained[0]
+    weights = model.log_weights(IMAGES, LEVEL, 20_000)
+    for image, log_weights in zip(IMAGES, weights, strict=True):
+        decode, posterior = exact(model, image)
+        mean, log_std = (part[0] for part in model._posteriors(image[None]))
+        # KL(q || p) on a grid over q, in its own standard deviations.
+        axis = np.arange(-6, 6, 0.1) + 0.05
+        w = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
+        z = mean + np.exp(log_std) * w
+        log_q = -(w**2).sum(1) / 2 - np.log(2 * np.pi)
+        flat = image.reshape(1, -1).astype(np.float64)
+        log_joint = quadrature.log_joint(decode, z, flat, LEVEL)[0] + log_std.sum()
+        kl = float((np.exp(log_q) * (log_q - (log_joint - posterior.log_p))).sum() * 0.01)
+        gap = posterior.log_p - log_weights.mean()
+        assert kl > 0.02
+        assert gap == pytest.approx(kl, rel=0.01, abs=4 * log_weights.std() / 20_000**0.5)
+
+
+def test_importance_weighted_bounds_rise_to_the_exact_value(trained):
+    model = trained[0]
+    weights = model.log_weights(IMAGES, LEVEL, 20_000)
+    bounds = [importance_weighted(weights, draws) for draws in (1, 10, 1000)]
+    assert (np.diff(bounds, axis=0) > 0).all()
+    truth = [exact(model, image)[1].log_p for image in IMAGES]
+    np.testing.assert_allclose(importance_weighted(weights, 20_000), truth, atol=0.1)
+
+
+def test_the_kl_is_that_of_two_gaussians():
+    mean, std = 0.7, 0.4
+
+    def integrand(z):
+        q = np.exp(-((z - mean) ** 2) / (2 * std**2)) / (std * np.sqrt(2 * np.pi))
+        return q * (-((z - mean) ** 2) / (2 * std**2) - np.log(std) + z**2 / 2)
+
+    kl = evaluate(lambda: VAE.divergence(tf.constant([[mean]]), tf.math.log([[std]])))
+    assert kl[0] == pytest.approx(quad(integrand, -5, 5)[0], rel=1e-4)
+
+
+def test_codes_are_kept_at_the_prior_and_images_stay():
+    model, _ = learned(epochs=1, learning_rate=1e-9, prior_reduction=True)
+    other, _ = learned(epochs=1, learning_rate=1e-9, prior_reduction=False)
+    np.testing.assert_allclose(model.reconstruct(IMAGES), other.reconstruct(IMAGES), atol=0.02)
+    mean, log_std = model._posteriors(IMAGES)
+    np.testing.assert_allclose(mean.mean(0), 0, atol=1e-4)
+    np.testing.assert_allclose(mean.var(0) + np.exp(2 * log_std).mean(0), 1, atol=1e-3)
+    assert np.abs(other.infer(IMAGES).mean(0)).max() > 0.01
+
+
+def test_the_record_splits_the_bound_and_learning_lowers_it(trained):
+    records = trained[1]
+    for record in records:
+        assert record["loss"] == pytest.approx(record["reconstruction"] + record["kl"], rel=1e-5)
+    assert records[-1]["loss"] < records[0]["loss"] - 100
+    assert records[-1]["psnr"] > records[0]["psnr"] + 3
+    # The best noise of a batch is the root of its mean squared error.
+    errors = 255 / 10 ** (np.array([record["psnr"] for record in records]) / 20)
+    assert np.array([r["sigma"] for r in records]) == pytest.approx(errors, rel=0.05)
+
+
+def test_a_noise_that_is_given_stays():
+    records = learned(epochs=2, sigma=0.5)[1]
+    assert [record["sigma"] for record in records] == pytest.approx([0.5 * 127.5] * 2)
