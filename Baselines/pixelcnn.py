@@ -24,7 +24,7 @@ from pixel_likelihood import UNIFORMS, Given
 from pixel_report import AutoregressiveExperiment
 
 RADIUS = 2  # pixels that a layer sees, above and to each side
-EPOCHS, SECONDS = 240, 0.03
+EPOCHS, SECONDS = 240, 0.021
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,8 +40,10 @@ class PixelCNNSettings(AutoregressiveSettings):
 
     def resolved(self, num_images: int) -> PixelCNNSettings:
         """These settings with nothing left open, for a number of images to learn."""
-        layers = SECONDS * (self.width / 24) ** 2 * self.num_layers / 3
-        return self.filled(num_images, EPOCHS, self.batch, layers)
+        layers = (self.width / 24) ** 2 * self.num_layers / 3
+        reach = RADIUS * (1 + self.num_layers) / self.image_size
+        around = (1 + reach) * (1 + 2 * reach)  # padding is computed as well
+        return self.filled(num_images, EPOCHS, self.batch, SECONDS * layers * around)
 
 
 class PixelCNN(Autoregressive):
