@@ -23,7 +23,7 @@ baselines: $(VENV)/run-ready
 	$(BIN)/python GenNet/main.py $(SHARED) --image_size $(SIZE)
 	$(BIN)/python GenNet/likelihood.py output/GenNet/$(CATEGORY)_fourth
 	$(BIN)/python DesNet/main.py $(SHARED) --image_size $(SIZE)
-	for model in vae rbm autoencoder denoising gan; do \
+	for model in vae rbm autoencoder denoising gan pixelcnn pixelrnn; do \
 		$(BIN)/python Baselines/main.py $$model $(SHARED) --image_size $(SIZE) || exit $$?; done
 	$(BIN)/python compare.py --category $(CATEGORY)
 

@@ -22,6 +22,8 @@ MODELS = {  # by the word of the command line, which is that of the file
     "autoencoder": Named("Autoencoder", "autoencoder"),
     "denoising": Named("DenoisingAutoencoder", "denoising autoencoder"),
     "gan": Named("GAN", "generative adversarial network"),
+    "pixelcnn": Named("PixelCNN", "gated PixelCNN"),
+    "pixelrnn": Named("PixelRNN", "PixelRNN with row LSTMs"),
 }
 
 
