@@ -188,6 +188,32 @@ LONG_RUN: list[dict[str, Any]] = [  # what --long_run asks for
 ]
 
 
-def sections(long_run: int) -> list[dict[str, Any]]:
-    """The sections of a run whose chains run on for so many steps, in order."""
-    return [*SECTIONS, *(LONG_RUN if long_run else [])]
+HOLDOUT: dict[str, Any] = {  # what --holdout asks for
+    "kind": "figures",
+    "title": "Held-out images",
+    "caption": "The mean energy −log p(Y), up to a constant that all share. An image that was not"
+    " learned should be about as likely as those that were.",
+    "file": "metrics.json",
+    "figures": [
+        {"path": ["energy", part], "name": name, "unit": "nats", "note": note}
+        for part, name, note in (
+            ("learned", "learned images", "of which the energy is learned"),
+            (
+                "held_out",
+                "held-out images",
+                "the nearer to the learned ones, the better",
+            ),
+            ("synthesized", "synthesized images", "where chains end"),
+        )
+    ],
+}
+
+
+def sections(long_run: int, holdout: bool) -> list[dict[str, Any]]:
+    """The sections of a run, in order.
+
+    Args:
+        long_run: steps that its chains run on.
+        holdout: whether there are held-out images.
+    """
+    return [*SECTIONS, *([HOLDOUT] if holdout else []), *(LONG_RUN if long_run else [])]

@@ -190,6 +190,7 @@ class Settings(flags.Settings):
         + _default("contrast_start"),
         group="learning",
     )
+    holdout: list[str] | None = flags.holdout("whose energies are told beside the others")
     category: str = flags.category("egret")
     output_dir: Path = flags.output_dir("DesNet")
     precision: str = flags.precision()

@@ -87,12 +87,21 @@ class Experiment(experiment.Experiment):
     model: DesNet
 
     def __init__(self, settings: Settings, data: Dataset, shard: Shard) -> None:
-        """Build the model for the category."""
-        self.images, self.names = data.images, data.names
-        colours = shard.cluster.gather(datasets.mean_colours(data.images[: shard.count]))
+        """Divide the category into what is learned and what is held out, and build the model."""
+        learned, held = datasets.split(data, settings.holdout)
+        if shard.cluster.size == 1:  # a piece of several is without those held out
+            shard = Shard((len(learned.names),))
+        self.images, self.names = learned.images, learned.names
+        self.held = held.images[: command.EVALUATED].astype(np.float32)
+        colours = shard.cluster.gather(datasets.mean_colours(self.images[: shard.count]))
         self.constants = {"colours": colours}
         self.evaluated = self.images[: experiment.EVALUATED].astype(np.float32)
         self.model = self.make(lambda own: DesNet(settings, colours, shard=own), shard)
+
+    @classmethod
+    def held_out(cls, settings: Any) -> list[str]:
+        """Those that --holdout names."""
+        return settings.holdout or []
 
     @classmethod
     def threads(cls, settings: Any) -> int:
@@ -138,6 +147,9 @@ class Experiment(experiment.Experiment):
             natural = naturalness.measure(synthesized, images)
         with doing("What learning has equalled"):
             matched = moments.compare(model, images, synthesized)
+        arrays = {"images": images, "starts": starts, "synthesized": synthesized}
+        if len(self.held):
+            arrays["holdout"] = self.held
         with doing("Pictures, still and moving"):
             shown = {
                 "synthesis.png": png(pictures.synthesis_panel(images, starts, synthesized)),
@@ -164,6 +176,7 @@ class Experiment(experiment.Experiment):
             "psnr_by_image": dict(zip(names, match["psnr"].tolist(), strict=True)),
             "ssim_by_image": dict(zip(names, match["ssim"].tolist(), strict=True)),
             "moments": matched,
+            "energy": self.energies(arrays),
             **{
                 chart.column: last[chart.column]
                 for chart in self.diagnostics
@@ -172,9 +185,17 @@ class Experiment(experiment.Experiment):
             "roll_backs": int(last["roll_backs"]),
             "seconds_a_sample": seconds / len(images),
         }
-        sections = descriptor_report.sections(model.settings.long_run)
-        arrays = {"images": images, "starts": starts, "synthesized": synthesized}
+        sections = descriptor_report.sections(model.settings.long_run, "holdout" in arrays)
         return Results(shown, arrays, numbers, headline, sections)
+
+    def energies(self, arrays: dict[str, np.ndarray]) -> dict[str, float]:
+        """Mean -log p(Y) of learned, held-out and synthesized images, up to log Z, in nats."""
+        parts = {"learned": "images", "held_out": "holdout", "synthesized": "synthesized"}
+        return {
+            part: float(self.model.energies(arrays[name]).mean())
+            for part, name in parts.items()
+            if name in arrays
+        }
 
     def finish(self, run: Run) -> None:
         """Say if the images are mixtures; run chains on for as long as --long_run asks."""

@@ -37,6 +37,7 @@ class Stream(enum.IntEnum):
     ADVERSARIAL = enum.auto()  # z of the images that a discriminator is shown, by iteration
     COMPLETION = enum.auto()  # hidden pixels that a model draws given those that are seen
     DROPOUT = enum.auto()  # features that are hidden while a model learns, by iteration
+    ANNEALING = enum.auto()  # of chains to the reference and back: starts and steps, by pass
 
 
 def fold_in(key: tf.Tensor, number: tf.Tensor | int) -> tf.Tensor:

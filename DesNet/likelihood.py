@@ -1,0 +1,245 @@
+"""Measure how likely images are under a finished run: its log Z by annealed importance sampling.
+
+log p(Y) = f(Y) + log N(Y; 0, s^2 I) - log Z, and Z is what learning never needs.  It is estimated
+from both sides (see annealed.py): forward from exact samples of the reference, at most log Z in
+expectation; and back from chains of the model, at least log Z if these are samples of it.  Exact
+samples are not to be had: the chains start at training images, and run at the model's own
+temperature for as many moves as there are temperatures.  So the upper side is an estimate only as
+good as these chains.  Where it lies below the forward one, they have not found where the model has
+its mass: by more than chance, it is refuted, for the forward estimate exceeds log Z by t nats with
+a probability of at most exp(-t).
+
+`bits_per_dim` is -log2 of the density per grey level over the D = S S 3 numbers of an image, with
+the mean of both log Z; of a side that is refuted, with the forward one alone, and the bits are then
+at least so many.  The density is smooth over a grey level, so that this is also the probability of
+an 8-bit image.  The file likelihood.json has `bracket`, the distance of both sides in nats and
+bits, log Z by each chain, and where the chains end.
+
+Example: python DesNet/likelihood.py output/DesNet/egret --temperatures 4000
+"""
+
+from __future__ import annotations
+
+from common import endings
+
+if __name__ == "__main__":
+    endings.while_loading("DesNet/likelihood.py")
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+import annealed
+from common import flags, likelihood, quality, run_folder
+from common.console import say
+from common.endings import shown
+from common.files import FileError, check_writable, read_arrays
+from common.ownership import owned
+from common.run_folder import Learned, RunError
+from DesNet import DesNet, Settings, load
+
+# Nats.  Two sides that both hold are as far the wrong way round once in ten thousand times.
+CHANCE = 20.0
+FINISH = "finish the run by main.py --resume"
+
+
+def make_parser() -> flags.Parser:
+    """The flags, each with its default."""
+    parser = flags.Parser("DesNet/likelihood.py", __doc__)
+    parser.add_argument("run", metavar="RUN", type=Path, help="folder of a run of DesNet/main.py")
+    add = parser.add_argument_group("chains").add_argument
+    add("--chains", type=flags.whole(2, 1024), default=8, help="each way")
+    add(
+        "--temperatures",
+        type=flags.whole(2, 10**7),
+        default=1000,
+        help="from the reference to the model: the more, the narrower the bracket",
+    )
+    sampler = flags.choice(["hmc", "mala"])
+    add("--sampler", type=sampler, default="hmc", help="of the moves", **sampler.options)
+    return parser
+
+
+def load_parts(learned: Learned) -> tuple[dict[str, np.ndarray], dict[str, list[str]]]:
+    """Images of the run [n, S, S, 3] in [0, 255], learned and held out, and their names.
+
+    Raises:
+        RunError: the run has not finished, or is damaged.
+    """
+    folder, side = learned.folder.folder, learned.settings.image_size
+    try:
+        arrays = read_arrays(folder / "results.npz")
+    except FileError as error:
+        raise RunError(f"{str(error)[:-1]}: {FINISH}.") from error
+    files = learned.folder.manifest("DesNet").get("digests", {})  # of all images, in their order
+    names = {
+        "learned": learned.names,
+        "held_out": [name for name in files if name in (learned.settings.holdout or [])],
+    }
+    parts = {
+        "learned": arrays.get("images", np.empty(0)),
+        "held_out": arrays.get("holdout", np.empty([0, side, side, 3])),
+    }
+    for part, images in parts.items():
+        if (
+            images.ndim != 4
+            or images.shape[1:] != (side, side, 3)
+            or len(images) > len(names[part])
+            or not np.isfinite(images).all()
+        ):
+            raise RunError(
+                f"results.npz in {folder} is damaged: of the {part.replace('_', '-')} images it"
+                f" holds none of {side} x {side} pixels, at most the {len(names[part])} that"
+                f" manifest.json names: {FINISH}."
+            )
+    if not len(parts["learned"]):
+        raise RunError(f"results.npz in {folder} is damaged: it holds no images: {FINISH}.")
+    return parts, {part: names[part][: len(images)] for part, images in parts.items()}
+
+
+def find_log_z(model: DesNet, images: np.ndarray, args: argparse.Namespace) -> annealed.Bracket:
+    """The bracket of log Z; chains back start at images [N, S, S, 3] in [0, 255], in turn."""
+    settings = model.settings
+    annealer = annealed.Annealer(
+        model.descriptor,
+        settings.ref_sigma,
+        images.shape[1:],
+        model.session,
+        args.sampler,
+        settings.num_leapfrog,
+        settings.seed,
+    )
+    starts = images[np.arange(args.chains) % len(images)] - model.mean_colour
+    total = annealed.moves(args.temperatures, args.temperatures)
+    with tqdm(total=total, desc="annealing", unit="move", dynamic_ncols=True) as bar:
+        return annealed.bracket(annealer, starts, args.temperatures, args.temperatures, bar.update)
+
+
+def where(model: DesNet, position: np.ndarray, images: np.ndarray) -> dict[str, float]:
+    """Where chains [n, S, S, 3], in grey levels less the mean colour, stand."""
+    made = position + model.mean_colour
+    psnr, ssim = quality.nearest_quality(made, images)
+    return {
+        "energy": float(model.energies(made).mean()),
+        "out_of_range": quality.out_of_range(made),
+        "psnr": float(psnr.mean()),
+        "ssim": float(ssim.mean()),
+    }
+
+
+def refuted(width: float) -> bool:
+    """Whether a reverse side that is above the forward one by so many nats cannot hold."""
+    return width < -CHANCE
+
+
+def tell(
+    model: DesNet,
+    parts: dict[str, np.ndarray],
+    names: dict[str, list[str]],
+    found: annealed.Bracket,
+    args: argparse.Namespace,
+) -> dict[str, Any]:
+    """What likelihood.json says."""
+    dimensions = parts["learned"][0].size
+    forward, reverse = found.forward, found.reverse
+    width = reverse.log_mean - forward.log_mean
+    log_z = forward.log_mean if refuted(width) else (forward.log_mean + reverse.log_mean) / 2
+    constant = dimensions / 2 * np.log(2 * np.pi * model.settings.ref_sigma**2) + log_z
+    how = f"annealed importance sampling, {args.temperatures} temperatures"
+    return likelihood.told(
+        f"{how}: at least" if refuted(width) else how,
+        {
+            part: -model.energies(images).astype(np.float64) - constant if len(images) else images
+            for part, images in parts.items()
+        },
+        names,
+        dimensions,
+        log_z=log_z,
+        log_z_forward=forward.log_mean,
+        log_z_forward_standard_error=forward.standard_error,
+        log_z_reverse=reverse.log_mean,
+        log_z_reverse_standard_error=reverse.standard_error,
+        log_z_by_chain={
+            "forward": found.annealed.log_weights.tolist(),
+            "reverse": (-found.returned.log_weights).tolist(),
+        },
+        bracket=width,
+        bracket_bits_per_dim=width / np.log(2) / dimensions,
+        effective_chains={"forward": forward.effective_chains, "reverse": reverse.effective_chains},
+        acceptance_rate={
+            "forward": float(found.annealed.acceptance_rate.mean()),
+            "reverse": float(found.returned.acceptance_rate.mean()),
+        },
+        chains=args.chains,
+        temperatures=args.temperatures,
+        sampler=args.sampler,
+        ends={
+            "training images": where(model, parts["learned"] - model.mean_colour, parts["learned"]),
+            "from the reference": where(model, found.annealed.position, parts["learned"]),
+            "from training images": where(model, found.settled, parts["learned"]),
+        },
+    )
+
+
+def print_table(report: dict[str, Any]) -> None:
+    """The likelihood, both sides of log Z, and where the chains ended."""
+    for side, words in (("forward", "at most log Z"), ("reverse", "at least, by good chains")):
+        value, error = (report[f"log_z_{side}{end}"] for end in ("", "_standard_error"))
+        effective = report["effective_chains"][side]
+        print(
+            f"log Z {side}: {value:.1f} +- {error:.1f} nats ({words}; {effective:.1f} of"
+            f" {report['chains']} chains count)"
+        )
+    print(
+        f"Bracket: {report['bracket']:.1f} nats, {report['bracket_bits_per_dim']:.4f} bits per"
+        " dimension"
+    )
+    at_least = "at least " if refuted(report["bracket"]) else ""
+    for part, words in (("learned", "learned"), ("held_out", "held-out")):
+        if part in report:
+            bits = report[part]["bits_per_dim"]
+            print(f"{words} images: {at_least}{bits:.4f} bits per dimension")
+    print(f"{'':<24}energy, nats  out of range  PSNR, dB   SSIM")
+    for name, ends in report["ends"].items():
+        print(
+            f"{name:<24}{ends['energy']:12.0f}{100 * ends['out_of_range']:12.1f} %"
+            f"{ends['psnr']:10.2f}{ends['ssim']:7.3f}"
+        )
+    if at_least:
+        say(
+            "The reverse side lies below the forward one, which refutes it: chains from training"
+            " images are not where the model has its mass."
+        )
+
+
+def use(args: argparse.Namespace) -> None:
+    """Load the run, measure and write."""
+    learned = run_folder.read(args.run, "DesNet", Settings)
+    folder = learned.folder
+    with owned(folder.folder):
+        parts, names = load_parts(learned)
+        check_writable(folder.folder / likelihood.FILE)
+        model = load(folder.folder)
+        if not np.isfinite(model.energies(parts["learned"])).all():
+            raise RunError(f"the run in {folder.folder} has diverged: choose another run.")
+        report = tell(model, parts, names, find_log_z(model, parts["learned"], args), args)
+        folder.save_json(likelihood.FILE, report)
+    print_table(report)
+    say(shown(f"Written to {folder.folder}: {' '.join(sorted(folder.written))}"))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; a mistake of the user's ends it with a sentence and exit code 2."""
+    parser = make_parser()
+    endings.end_in_a_sentence(
+        parser.prog,
+        lambda: use(parser.parse_args(arguments)),
+        "stopped; the same command measures anew",
+    )
+
+
+if __name__ == "__main__":
+    main()
