@@ -24,7 +24,7 @@ import numpy as np
 import autoencoder_pictures as compared
 from baseline import Baseline, Experiment, Settings, plane
 from common import command, flags, streams
-from common.command import Chart
+from common.experiment import Chart
 from common.export import Signature
 from common.flags import SettingsError, choice, number, setting, whole
 from common.layers import Network, dense

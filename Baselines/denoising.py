@@ -23,7 +23,7 @@ import numpy as np
 import denoising_pictures as pictures
 from baseline import Baseline, Experiment, Settings
 from common import command, flags, quality, streams
-from common.command import Chart
+from common.experiment import Chart
 from common.export import Signature
 from common.flags import SettingsError, choice, number, setting, whole
 from common.layers import Network, dense

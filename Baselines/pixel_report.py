@@ -11,7 +11,7 @@ import baseline_pictures as pictures
 from autoregressive import Autoregressive
 from baseline import Experiment
 from common import figures
-from common.command import Chart
+from common.experiment import Chart
 from common.quality import EQUAL
 from common.run_folder import Picture, png
 

@@ -92,7 +92,7 @@ class Experiment(experiment.Experiment):
         if shard.cluster.size == 1:  # a piece of several is without those held out
             shard = Shard((len(learned.names),))
         self.images, self.names = learned.images, learned.names
-        self.held = held.images[: command.EVALUATED].astype(np.float32)
+        self.held = held.images[: experiment.EVALUATED].astype(np.float32)
         colours = shard.cluster.gather(datasets.mean_colours(self.images[: shard.count]))
         self.constants = {"colours": colours}
         self.evaluated = self.images[: experiment.EVALUATED].astype(np.float32)
