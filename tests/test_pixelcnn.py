@@ -170,8 +170,8 @@ def test_samples_are_what_full_passes_draw(model):
     with model.session.graph.as_default():
         given = model.given(tf.constant(samples))
         again = model.session.run(model.distribution.draw(given, tf.constant(uniforms)))
-    assert (again == samples).mean() > 0.99  # but for roundings
-    np.testing.assert_allclose(again, samples, atol=1)
+    # But for numbers that fall on the border of two levels, to a rounding: a pixel, by chance.
+    assert (again != samples).mean() < 0.005
 
 
 def test_samples_follow_the_probabilities(model):
