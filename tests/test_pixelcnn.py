@@ -171,7 +171,7 @@ def test_samples_are_what_full_passes_draw(model):
         given = model.given(tf.constant(samples))
         again = model.session.run(model.distribution.draw(given, tf.constant(uniforms)))
     assert (again == samples).mean() > 0.99  # but for roundings
-    np.testing.assert_allclose(again, samples, atol=1)
+    np.testing.assert_allclose(again, samples, atol=3)
 
 
 def test_samples_follow_the_probabilities(model):
