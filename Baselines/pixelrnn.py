@@ -26,7 +26,7 @@ from pixel_report import AutoregressiveExperiment
 RADIUS = 2  # pixels that the first layer sees, above and to each side
 REACH = 2  # pixels to the left that a row LSTM sees of its input
 BESIDE = 1  # pixels to each side that it sees of its state in the row above
-EPOCHS, SECONDS = 600, 0.035
+EPOCHS, SECONDS = 600, 0.047
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,6 +34,7 @@ class PixelRNNSettings(AutoregressiveSettings):
     """What PixelRNN is told."""
 
     image_size: int = setting(32, whole(8, 512, 4), "side S, in pixels", group="model")
+    width: int = setting(48, whole(1, 1024), "channels of a layer", group="model")
     num_layers: int = setting(2, whole(1, 64), "row LSTMs, one above the other", group="model")
     learning_rate: float = setting(
         0.003, number(1e-9, 10), "learning rate of Adam, at the beginning", group="learning"
@@ -44,7 +45,7 @@ class PixelRNNSettings(AutoregressiveSettings):
 
     def resolved(self, num_images: int) -> PixelRNNSettings:
         """These settings with nothing left open, for a number of images to learn."""
-        layers = SECONDS * (self.width / 24) ** 2 * self.num_layers / 2
+        layers = SECONDS * (self.width / 48) ** 2 * self.num_layers / 2
         return self.filled(num_images, EPOCHS, self.batch, layers)
 
 
