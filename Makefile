@@ -18,13 +18,16 @@ cluster: $(VENV)/run-ready
 # Every model on the same images, of which each holds out every fourth; then all in one table.
 CATEGORY ?= lion_tiger
 SIZE ?= 64
+RNN_SIZE := $(if $(filter 64,$(SIZE)),32,$(SIZE))
 SHARED := --category $(CATEGORY) --name $(CATEGORY)_fourth --holdout fourth
 baselines: $(VENV)/run-ready
 	$(BIN)/python GenNet/main.py $(SHARED) --image_size $(SIZE)
 	$(BIN)/python GenNet/likelihood.py output/GenNet/$(CATEGORY)_fourth
 	$(BIN)/python DesNet/main.py $(SHARED) --image_size $(SIZE)
-	for model in vae rbm autoencoder denoising gan; do \
+	$(BIN)/python DesNet/likelihood.py output/DesNet/$(CATEGORY)_fourth
+	for model in autoencoder denoising vae gan pixelcnn rbm; do \
 		$(BIN)/python Baselines/main.py $$model $(SHARED) --image_size $(SIZE) || exit $$?; done
+	$(BIN)/python Baselines/main.py pixelrnn $(SHARED) --image_size $(RNN_SIZE)
 	$(BIN)/python compare.py --category $(CATEGORY)
 
 # One page of every run under output/.

@@ -24,7 +24,7 @@ import numpy as np
 import autoencoder_pictures as compared
 from baseline import Baseline, Experiment, Settings, plane
 from common import command, flags, streams
-from common.command import Chart
+from common.experiment import Chart
 from common.export import Signature
 from common.flags import SettingsError, choice, number, setting, whole
 from common.layers import Network, dense
@@ -36,7 +36,7 @@ from convnets import decode, encode
 from generator_pictures import latent_plane
 from reconstruction import inputs_field, losses, pixels, transposed_affine
 
-EPOCHS, BATCH = {"conv": 1500, "dense": 5000}, 64
+EPOCHS, BATCH = {"conv": 1000, "dense": 5000}, 64
 SECONDS = {"conv": 0.0018, "dense": 0.0005}  # that an image of 64 x 64 takes, on two cores
 OVERHEAD = 3e-5  # and any image besides
 # The codes move with every step of the encoder.  A decoder that learns faster keeps up with them.
@@ -71,7 +71,7 @@ class AutoencoderSettings(Settings):
     learning_rate: float = setting(
         0.003, number(1e-9, 10), "learning rate of Adam, at the beginning", group="learning"
     )
-    num_epochs: int | None = flags.num_epochs("1500, of dense layers 5000", "about 2 minutes")
+    num_epochs: int | None = flags.num_epochs("1000, of dense layers 5000", "about 2 minutes")
     batch_size: int | None = flags.batch_size(str(BATCH))
     output_dir: Any = flags.output_dir("Autoencoder")
 

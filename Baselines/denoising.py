@@ -23,7 +23,7 @@ import numpy as np
 import denoising_pictures as pictures
 from baseline import Baseline, Experiment, Settings
 from common import command, flags, quality, streams
-from common.command import Chart
+from common.experiment import Chart
 from common.export import Signature
 from common.flags import SettingsError, choice, number, setting, whole
 from common.layers import Network, dense
@@ -49,12 +49,12 @@ class DenoisingSettings(Settings):
     noise: str = setting(
         "gaussian",
         choice(NOISES),
-        "that corrupts pixels, all channels of a pixel alike: gaussian is added, masking makes them"
-        " black, salt_and_pepper black or white",
+        "that corrupts pixels, in each channel, or in grey images all alike: gaussian is added,"
+        " masking makes them black, salt_and_pepper black or white",
         group="model",
     )
     noise_level: float = setting(
-        0.5,
+        0.3,
         number(0.001, 1),
         "standard deviation of gaussian noise on pixels in [0, 1], or the share of the pixels that"
         " are masked, or salt and pepper",
@@ -112,10 +112,13 @@ def corrupt(images: tf.Tensor, noise: str, level: float, key: tf.Tensor) -> tf.T
         level: see the settings.
         key: int32 [2].
     """
-    shape = tf.concat([tf.shape(images)[:3], [1]], 0)  # a pixel's channels have the same noise
+    # Three draws of the noise of a grey pixel would give most of it away.
+    is_grey = tf.reduce_all(tf.equal(images, images[..., :1]), [1, 2, 3], keepdims=True)
+    draw = tf.random.stateless_normal if noise == "gaussian" else tf.random.stateless_uniform
+    drawn = draw(tf.shape(images), key)
+    drawn = tf.where_v2(is_grey, drawn[..., :1], drawn)
     if noise == "gaussian":
-        return images + level * tf.random.stateless_normal(shape, key)
-    drawn = tf.random.stateless_uniform(shape, key)
+        return images + level * drawn
     if noise == "masking":
         return tf.where_v2(drawn < level, 0.0, images)
     return tf.where_v2(drawn < level / 2, 0.0, tf.where_v2(drawn < level, 1.0, images))

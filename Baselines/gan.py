@@ -22,7 +22,7 @@ import baseline_pictures as pictures
 import gan_pictures
 from baseline import SAMPLES, Baseline, Experiment, Settings, plane
 from common import command, flags, streams
-from common.command import Chart
+from common.experiment import Chart
 from common.export import Signature
 from common.flags import number, setting, whole
 from common.layers import Network

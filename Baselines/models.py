@@ -16,12 +16,14 @@ class Named(NamedTuple):
 
 
 MODELS = {  # by the word of the command line, which is that of the file
-    "vae": Named("VAE", "variational autoencoder"),
-    "rbm": Named("RBM", "restricted Boltzmann machine"),
-    "boltzmann": Named("Boltzmann", "general Boltzmann machine of up to 20 nodes"),
     "autoencoder": Named("Autoencoder", "autoencoder"),
     "denoising": Named("DenoisingAutoencoder", "denoising autoencoder"),
+    "vae": Named("VAE", "variational autoencoder"),
     "gan": Named("GAN", "generative adversarial network"),
+    "pixelcnn": Named("PixelCNN", "gated PixelCNN"),
+    "pixelrnn": Named("PixelRNN", "PixelRNN with row LSTMs"),
+    "rbm": Named("RBM", "restricted Boltzmann machine"),
+    "boltzmann": Named("Boltzmann", "general Boltzmann machine of up to 20 nodes"),
 }
 
 

@@ -272,7 +272,7 @@ def rendered(figures: dict[str, Any]) -> dict[str, str]:
         **{half: figures[half]["runs"] for half in RUNS},
         "commits": {half: figures[half]["commit"] for half in RUNS},
         "benchmark": json.loads((ROOT / "benchmarks" / "results.json").read_text()),
-        "families": figures["families"]["categories"],
+        "families": figures.get("families", {}).get("categories", {}),
         "table": table,
         "abilities": ABILITIES,
         "floor": noise_floor,
@@ -319,7 +319,7 @@ def main(arguments: list[str] | None = None) -> None:
         figures["pictures"] = make_pictures(figures["drawn"])
         nbformat.write(walk(ROOT / figures["drawn"]["folder"] / "gennet"), NOTEBOOK)
     FIGURES.write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n")
-    if figures.keys() >= {*RUNS, "families"}:
+    if figures.keys() >= RUNS.keys():
         for name, text in rendered(figures).items():
             PAGES[name].write_text(text, encoding="utf-8")
 

@@ -156,11 +156,14 @@ def test_flags_that_do_not_go_together_get_a_sentence(arguments, says, tmp_path,
 
 
 @pytest.mark.parametrize("noise", denoising.NOISES)
-def test_noise_is_what_it_is_called_and_hits_whole_pixels(noise):
+def test_noise_is_what_it_is_called_and_of_grey_images_grey(noise):
     clean = np.full((40, 16, 16, 3), 0.4, np.float32)
+    clean[20:, 0, 0, 0] = 0.5  # which is no grey
     made = evaluate(lambda: denoising.corrupt(tf.constant(clean), noise, 0.3, tf.constant([1, 2])))
-    assert (made == made[..., :1]).all()
-    pixel = made[..., 0]
+    assert (made[:20] == made[:20, ..., :1]).all()
+    red, green = made[20:, 1:, 1:, 0], made[20:, 1:, 1:, 1]
+    assert (red == green).mean() < 0.6  # by chance
+    pixel = made[:, 1:, 1:, 0]
     if noise == "gaussian":
         assert pixel.mean() == pytest.approx(0.4, abs=0.01)
         assert pixel.std() == pytest.approx(0.3, abs=0.01)

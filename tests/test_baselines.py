@@ -15,6 +15,8 @@ SMALL = {  # flags of a short run, by word
     "autoencoder": ["--width=8"],
     "denoising": ["--z_dim=16", "--patch_size=6"],
     "gan": ["--width=8"],
+    "pixelcnn": ["--width=4", "--num_layers=1"],
+    "pixelrnn": ["--width=4", "--num_layers=1"],
 }
 EPOCHS = 4
 

@@ -226,6 +226,31 @@ def conv2d(
         return convolution(x, weight, stride, on_gpu) + _bias(channels, x)
 
 
+def valid_conv2d(
+    x: tf.Tensor,
+    channels: int,
+    kernel: tuple[int, int],
+    name: str,
+    stddev: float,
+    mask: np.ndarray | None = None,
+) -> tf.Tensor:
+    """Convolution with bias, "VALID": [B, H, W, c] -> [B, H - height + 1, W - width + 1, channels].
+
+    Args:
+        x: its input.
+        channels: of its output.
+        kernel: height and width.
+        name: of the scope.
+        stddev: of the weights that it starts from.
+        mask: [c, channels], 0 where an output is not to see an input.
+    """
+    with tf.variable_scope(name):
+        weight = _weight([*kernel, x.shape[3], channels], stddev, x)
+        if mask is not None:
+            weight = weight * tf.constant(mask, weight.dtype)
+        return tf.nn.conv2d(x, weight, 1, "VALID") + _bias(channels, x)
+
+
 def _smoothed(weight: tf.Tensor) -> tf.Tensor:
     """Kernels [k, k, ...] convolved with the binomial (1, 2, 1) / 4 both ways: [k + 2, k + 2, ...].
 

@@ -35,6 +35,8 @@ class Stream(enum.IntEnum):
     PATCHES = enum.auto()  # of images, where they are cut out, by iteration
     CORRUPTION = enum.auto()  # of images that are then denoised, by draw
     ADVERSARIAL = enum.auto()  # z of the images that a discriminator is shown, by iteration
+    COMPLETION = enum.auto()  # hidden pixels that a model draws given those that are seen
+    DROPOUT = enum.auto()  # features that are hidden while a model learns, by iteration
     ANNEALING = enum.auto()  # of chains to the reference and back: starts and steps, by pass
 
 
