@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from common.experiment import ABILITIES
 
 NOTHING = "—"  # of what a model has not
+BOUND = "at least"  # how a likelihood is known, at its end, if its bits are a lower bound alone
 ABOVE = 99.0  # bits per dimension, which are not told to the digit
 
 
@@ -30,7 +31,8 @@ def _bits(name: str) -> Callable[[dict[str, Any]], str]:
         value = figures.get(name)
         if value is None:
             return NOTHING
-        return f"{value:.2f}" if value < ABOVE else f"{value:,.0f}"
+        bound = "≥ " if str(figures.get("how")).endswith(BOUND) else ""
+        return bound + (f"{value:.2f}" if value < ABOVE else f"{value:,.0f}")
 
     return text
 

@@ -81,6 +81,7 @@ def _figures(values: Any) -> dict[str, Any]:
             numbers[name] = round(numbers[name])
     if None in (numbers.get("expected_coverage"), numbers.get("images")):
         numbers |= {"coverage": None, "modes_hit": None}
+    numbers["how"] = str(values.get("how"))
     can = values.get("abilities")
     return numbers | {"abilities": [a for a in ABILITIES if isinstance(can, list) and a in can]}
 

@@ -109,6 +109,15 @@ def test_the_page_has_them(output, compared):
     assert page.count("data:image/webp") >= 2
 
 
+def test_a_bound_is_not_told_as_a_value(tmp_path):
+    figures = {"bits": 13.02, "how": "annealed importance sampling: at least", "abilities": []}
+    content = {"cats": {"models": {"M": figures, "N": figures | {"how": "exact"}}}}
+    (tmp_path / "comparison.json").write_text(json.dumps(content))
+    page = report.render([], side_by_side.read(tmp_path)[0])
+    assert page.count("≥ 13.02</td>") == 1
+    assert page.count(">13.02</td>") == 1
+
+
 @pytest.mark.parametrize(
     "content",
     [
