@@ -14,6 +14,7 @@ from common.session import tf
 from convnets import halvings
 
 KERNEL = 4  # pixels: a multiple of the stride, so that all pixels are under as many taps
+SMOOTHED = 5  # of the generator's last, smoothed: else noise of single pixels stays in the images
 INITIAL = 0.02  # standard deviation of weights, DCGAN's: so small that steps soon turn them
 EPSILON = 1e-3  # added to variances
 KEPT = 0.98  # of a running average, at each iteration
@@ -75,11 +76,10 @@ def top_down(z: tf.Tensor, image_size: int, width: int, training: bool) -> tf.Te
     x = tf.reshape(x, [-1, base, base, channels])
     for level in range(count):
         x = tf.nn.relu(batch_norm(x, f"norm_{level}", training, running=True))
-        last = level == count - 1
-        channels = 3 if last else channels // 2
-        name = "image" if last else f"deconv_{level + 1}"
-        x = conv2d_transpose(x, channels, KERNEL, 2, name, INITIAL)
-    return x
+        if level < count - 1:
+            channels //= 2
+            x = conv2d_transpose(x, channels, KERNEL, 2, f"deconv_{level + 1}", INITIAL)
+    return conv2d_transpose(x, 3, SMOOTHED, 2, "image", INITIAL, smooth=True)
 
 
 def bottom_up(images: tf.Tensor, width: int) -> tf.Tensor:

@@ -124,7 +124,7 @@ def test_the_running_averages_of_the_generator_are_learned(trained):
 
 def test_every_iteration_draws_new_z():
     _, records = learned(3, learning_rate=1e-9)  # at which nothing else changes
-    assert len({round(record["d_made"], 4) for record in records}) == 3
+    assert len({record["d_made"] for record in records}) == 3
 
 
 def test_samples_become_like_the_training_images(trained):
