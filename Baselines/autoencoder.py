@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 import autoencoder_pictures as compared
-from baseline import Baseline, Experiment, Settings, plane
-from common import command, flags, streams
+from baseline import Decoder, Experiment, Settings
+from common import command, flags
 from common.experiment import Chart
 from common.export import Signature
 from common.flags import SettingsError, choice, number, setting, whole
@@ -31,7 +31,6 @@ from common.layers import Network, dense
 from common.quality import psnr
 from common.run_folder import Picture, png
 from common.session import tf
-from common.streams import Stream
 from convnets import decode, encode
 from generator_pictures import latent_plane
 from reconstruction import inputs_field, losses, pixels, transposed_affine
@@ -90,7 +89,7 @@ class AutoencoderSettings(Settings):
         return self.filled(num_images, EPOCHS[self.layers], BATCH, seconds)
 
 
-class Autoencoder(Baseline):
+class Autoencoder(Decoder):
     """The model.  Images are in [0, 255] outside, and in [0, 1] inside."""
 
     settings_class = AutoencoderSettings
@@ -203,19 +202,6 @@ class Autoencoder(Baseline):
         """Their codes as z, of which those of the training images are N(0, I): [n, d]."""
         return self.in_groups(self._inferred, self.inputs.images, images)
 
-    def generate(self, z: np.ndarray) -> np.ndarray:
-        """The decoder's images at z [n, d]: [n, S, S, 3] in [0, 255], unclipped float32."""
-        return self.in_groups(self._generated, self._z, z)
-
-    def sample(self, n: int) -> np.ndarray:
-        """N images at z ~ N(0, I): [n, S, S, 3] in [0, 255], the first ones always the same."""
-        rng = streams.generator(self.settings.seed, Stream.SAMPLES)
-        return self.generate(rng.normal(size=(n, self.settings.z_dim)))
-
-    def interpolate(self, n: int = 8, reach: float = 2.0) -> np.ndarray:
-        """Images at z on an even n x n grid over (-reach, reach)^2: [n n, S, S, 3]."""
-        return self.generate(plane(self.settings.z_dim, n, reach))
-
     def signatures(self) -> dict[str, Signature]:
         """For a SavedModel: `generate` and `infer`."""
         gauge = [tf.constant(value) for value in self.session.run(self._gauge)]
@@ -258,7 +244,7 @@ class AutoencoderExperiment(Experiment):
         ),
     ]
 
-    def own_arrays(self) -> dict[str, np.ndarray]:
+    def own_arrays(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The codes."""
         return {"z": self.model.infer(self.evaluated)}
 
@@ -298,8 +284,7 @@ class AutoencoderExperiment(Experiment):
 
     def own_sections(self) -> list[dict[str, Any]]:
         """The codes."""
-        codes = [compared.CODES] if self.digits is not None and self.settings.z_dim > 1 else []
-        return [compared.LATENT, *codes, compared.COMPRESSION]
+        return [compared.LATENT, compared.CODES, compared.COMPRESSION]
 
 
 def main(prog: str, arguments: list[str] | None = None) -> None:

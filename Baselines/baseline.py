@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 import baseline_pictures as pictures
 import decoder_likelihood
+import latents
 from common import datasets, experiment, flags, guard, likelihood, naturalness, quality
 from common.cluster import ClusterError
 from common.console import doing, timed
@@ -71,6 +72,19 @@ class Settings(flags.Settings):
         batch = self.batch_size_of(num_images, batch)
         chosen: dict[str, Any] = {"num_epochs": self.num_epochs or most, "batch_size": batch}
         return dataclasses.replace(self, **chosen)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DecoderSettings(Settings):
+    """What a model of z with convolutions is told besides."""
+
+    z_dim: int = setting(2, whole(1, 512), "dimensions d of the latent vector z", group="model")
+    width: int = setting(
+        32,
+        whole(1, 1024),
+        "channels of the widest layers; each layer above has twice as many",
+        group="model",
+    )
 
 
 class Inputs(NamedTuple):
@@ -171,17 +185,30 @@ class Baseline(Model):
         return np.concatenate(parts)
 
 
-def plane(z_dim: int, n: int, reach: float) -> np.ndarray:
-    """An even n x n grid over (-reach, reach)^2 of the first two z, the others 0: [n n, d].
+class Decoder(Baseline):
+    """A model that makes images of z, which in samples is N(0, I_d).
 
-    z_1 grows to the right, z_2 upward.
+    `_build` makes `_z`, the placeholder of z [n, d], and `_generated`, the images in [0, 255].
     """
-    axis = np.linspace(-reach, reach, n)
-    z = np.zeros([n * n, z_dim])
-    z[:, 0] = np.tile(axis, n)
-    if z_dim > 1:
-        z[:, 1] = np.repeat(axis[::-1], n)
-    return z
+
+    _z: tf.Tensor
+    _generated: tf.Tensor
+
+    def generate(self, z: np.ndarray) -> np.ndarray:
+        """The images at z [n, d]: [n, S, S, 3] in [0, 255], unclipped float32."""
+        return self.in_groups(self._generated, self._z, z)
+
+    def draw_z(self, n: int) -> np.ndarray:
+        """N draws of the prior, z ~ N(0, I): [n, d], the first ones always the same."""
+        return latents.draw(n, self.settings.z_dim, self.settings.seed)
+
+    def sample(self, n: int) -> np.ndarray:
+        """N images at z ~ N(0, I): [n, S, S, 3] in [0, 255], the first ones always the same."""
+        return self.generate(self.draw_z(n))
+
+    def interpolate(self, n: int = 8, reach: float = 2.0) -> np.ndarray:
+        """Images at z on the grid of `latents.plane`: [n n, S, S, 3] in [0, 255]."""
+        return self.generate(latents.plane(self.settings.z_dim, n, reach))
 
 
 class Experiment(experiment.Experiment):
@@ -221,11 +248,6 @@ class Experiment(experiment.Experiment):
         self.model = self.learner = self.model_class(settings, len(self.names))
         self.model.build_model()
 
-    @classmethod
-    def held_out(cls, settings: Any) -> list[str]:
-        """Those that --holdout names."""
-        return settings.holdout or []
-
     def describe(self) -> str:
         """The model and its size."""
         return f"{self.says.lower()} of {self.model.num_parameters / 1e6:.2f} million parameters"
@@ -252,7 +274,7 @@ class Experiment(experiment.Experiment):
 
     # What a model adds
 
-    def own_arrays(self) -> dict[str, np.ndarray]:
+    def own_arrays(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Arrays of results.npz besides those that models are compared by."""
         return {}
 
@@ -265,7 +287,7 @@ class Experiment(experiment.Experiment):
         return {}
 
     def own_sections(self) -> list[dict[str, Any]]:
-        """Sections of the report after the common ones."""
+        """Sections of the report after the common ones; of pictures, if they are shown."""
         return []
 
     def likelihood(self) -> dict[str, Any] | None:
@@ -273,25 +295,25 @@ class Experiment(experiment.Experiment):
 
         Of a decoder of a plane it is exact by quadrature; of a model with `log_prob` its own.
         """
-        most = decoder_likelihood.MEASURED
-        parts = {"learned": self.images[:most], "held_out": self.held.images[:most]}
-        names = {"learned": self.names[:most], "held_out": self.held.names[:most]}
-        dimensions = parts["learned"][0].size
+        parts, names = self.measured()
         if hasattr(self.model, "log_prob"):
-            nats = {
-                part: self.model.log_prob(images.astype(np.float32)) if len(images) else np.empty(0)
-                for part, images in parts.items()
-            }
-            return likelihood.told("exact", nats, names, dimensions)
+            nats = {part: self.model.log_prob(images) for part, images in parts.items()}
+            return likelihood.told("exact", nats, names, parts["learned"][0].size)
         if not hasattr(self.model, "generate") or self.settings.z_dim != 2:
             return None
-        return decoder_likelihood.figures(self.model.generate, parts, names, self.codes())
+        return decoder_likelihood.figures(self.model.generate, parts, names, self.codes(parts))
 
-    def codes(self) -> np.ndarray | None:
-        """The z [N, 2] of the first training images, where the model knows them."""
-        if not hasattr(self.model, "infer"):
-            return None
-        return self.model.infer(self.evaluated[: decoder_likelihood.MEASURED])
+    def measured(self) -> tuple[dict[str, np.ndarray], dict[str, list[str]]]:
+        """The images whose likelihood is told, by part, "learned" and "held_out"; their names."""
+        most = decoder_likelihood.MEASURED
+        parts = {"learned": self.evaluated[:most]}
+        if len(self.held.names):
+            parts["held_out"] = self.held.images[:most].astype(np.float32)
+        return parts, {"learned": self.names[:most], "held_out": self.held.names[:most]}
+
+    def codes(self, parts: dict[str, np.ndarray]) -> np.ndarray | None:
+        """The z [N, 2] of the learned ones of `measured` images, where the model infers them."""
+        return self.model.infer(parts["learned"]) if hasattr(self.model, "infer") else None
 
     # Results
 
@@ -309,7 +331,7 @@ class Experiment(experiment.Experiment):
                 numbers["seconds_a_sample"] = seconds / SAMPLES
             if "interpolate" in self.abilities:
                 arrays["interpolation"] = self.model.interpolate()
-            arrays |= self.own_arrays()
+            arrays |= self.own_arrays(arrays)
         with doing("How close and how natural they are"):
             numbers |= self.measure(arrays)
         numbers |= self.own_figures(arrays)
@@ -350,7 +372,8 @@ class Experiment(experiment.Experiment):
         sections = [s for name, s in pictures.SECTIONS.items() if f"{name}.png" in shown]
         if "samples.png" in shown:
             sections.append(pictures.NATURAL)
-        sections += self.own_sections()
+        own = self.own_sections()
+        sections += [s for s in own if "picture" not in s or s["picture"] in shown]
         return [*sections, pictures.LIKELIHOOD] if told else sections
 
     def finish(self, run: Run) -> None:

@@ -342,7 +342,7 @@ class DenoisingExperiment(Experiment):
             made[part] = pictures.Denoised(images, corrupted, *denoised)
         return made
 
-    def own_arrays(self) -> dict[str, np.ndarray]:
+    def own_arrays(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """What was denoised, and the filters."""
         learned = self.denoised["learned"]
         return {
@@ -374,10 +374,7 @@ class DenoisingExperiment(Experiment):
 
     def own_sections(self) -> list[dict[str, Any]]:
         """Images denoised, how well, and the filters."""
-        return [pictures.SECTIONS[part] for part in self.denoised] + [
-            pictures.TABLE,
-            pictures.FILTERS,
-        ]
+        return [*pictures.SECTIONS.values(), pictures.TABLE, pictures.FILTERS]
 
 
 def main(prog: str, arguments: list[str] | None = None) -> None:

@@ -8,9 +8,8 @@ image is real.  They play
 At first D tells all that G makes, and log(1 - D) is flat there: so G rather climbs E log D(G(z)),
 the non-saturating objective.  Of few images D learns each by heart, and its slope about them is all
 that G is told: the penalty R1 = E ||dD/dY||^2 on log odds keeps it gentle (Mescheder et al., "Which
-training methods for GANs do actually converge?", ICML 2018).  Beside it
-augmentation of what D sees costs images that samples hit, and spectral normalisation gains none:
-here is neither.
+training methods for GANs do actually converge?", ICML 2018).  Beside it, augmentation of what D
+sees costs images that samples hit, and spectral normalisation gains none: here is neither.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ import numpy as np
 
 import baseline_pictures as pictures
 import gan_pictures
-from baseline import SAMPLES, Baseline, Experiment, Settings, plane
+from baseline import SAMPLES, Decoder, DecoderSettings, Experiment
 from common import command, flags, streams
 from common.experiment import Chart
 from common.export import Signature
@@ -39,16 +38,9 @@ OBJECTIVES = ("non_saturating", "minimax")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class GANSettings(Settings):
+class GANSettings(DecoderSettings):
     """What the adversarial network is told."""
 
-    z_dim: int = setting(2, whole(1, 512), "dimensions d of the latent vector z", group="model")
-    width: int = setting(
-        32,
-        whole(1, 1024),
-        "channels of the widest layers; each layer above has twice as many",
-        group="model",
-    )
     objective: str = setting(
         "non_saturating",
         flags.choice(OBJECTIVES),
@@ -78,7 +70,7 @@ class GANSettings(Settings):
         return self.filled(num_images, EPOCHS, BATCH, seconds)
 
 
-class GAN(Baseline):
+class GAN(Decoder):
     """The model.  Images are in [0, 255] outside, and in [-1, 1] inside."""
 
     settings_class = GANSettings
@@ -191,23 +183,6 @@ class GAN(Baseline):
 
     # What users call: numpy in, numpy out
 
-    def draw_z(self, n: int) -> np.ndarray:
-        """N draws of the prior, z ~ N(0, I): [n, d], the first ones always the same."""
-        rng = streams.generator(self.settings.seed, Stream.SAMPLES)
-        return rng.normal(size=(n, self.settings.z_dim))
-
-    def generate(self, z: np.ndarray) -> np.ndarray:
-        """G(z) for z [n, d]: images [n, S, S, 3] in [0, 255], float32."""
-        return self.in_groups(self._generated, self._z, z)
-
-    def sample(self, n: int) -> np.ndarray:
-        """N images G(z), z ~ N(0, I): [n, S, S, 3] in [0, 255], the first ones always the same."""
-        return self.generate(self.draw_z(n))
-
-    def interpolate(self, n: int = 8, reach: float = 2.0) -> np.ndarray:
-        """G(z) on an even n x n grid over (-reach, reach)^2: [n n, S, S, 3] in [0, 255]."""
-        return self.generate(plane(self.settings.z_dim, n, reach))
-
     def learned_values(self) -> dict[str, np.ndarray]:
         """The variables of the networks by name, and the running averages."""
         with self.session.graph.as_default():
@@ -263,11 +238,11 @@ class GANExperiment(Experiment):
         ),
     ]
 
-    def own_arrays(self) -> dict[str, np.ndarray]:
+    def own_arrays(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The z of the samples, and the images of walks between them and of arithmetic on them."""
         z = self.model.draw_z(SAMPLES)
-        found = gan_pictures.hits(self.model.generate(z), self.evaluated)
-        self._arithmetic = gan_pictures.arithmetic(z, found, self.names)
+        self._hits = gan_pictures.hits(arrays["samples"], arrays["images"])
+        self._arithmetic = gan_pictures.arithmetic(z, self._hits.nearest, self.names)
         walks = gan_pictures.walks(z)
         return {
             "samples_z": z,
@@ -288,7 +263,7 @@ class GANExperiment(Experiment):
 
     def own_figures(self, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
         """How many training images are hit."""
-        return gan_pictures.modes(gan_pictures.hits(arrays["samples"], arrays["images"]))
+        return gan_pictures.modes(self._hits)
 
     def own_sections(self) -> list[dict[str, Any]]:
         """Training images hit, walks and arithmetic."""

@@ -7,11 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
-from scipy.spatial.distance import cdist
 
 from common import figures
-from common.coverage import ALIKE
-from common.naturalness import LUMINANCE
+from common.coverage import ALIKE, Nearest, nearest
 from common.quality import psnr_and_ssim
 
 WALKS, STEPS = 6, 9  # pairs of samples, and images from one to the other
@@ -23,34 +21,24 @@ COLUMNS = 4  # of its picture
 class Hits(NamedTuple):
     """How samples lie to the training images."""
 
-    nearest: np.ndarray  # [n], of least mean squared error
-    correlation: np.ndarray  # [n], of luminance, to that one
-    ssim: np.ndarray  # [n], likewise
+    nearest: Nearest
+    ssim: np.ndarray  # [n], to that one
 
 
 def hits(samples: np.ndarray, images: np.ndarray) -> Hits:
     """The training image [N, S, S, 3] nearest to each sample [n, S, S, 3], and how near."""
-
-    def flat(parts: np.ndarray) -> np.ndarray:
-        return np.clip(parts, 0, 255).reshape(len(parts), -1).astype(np.float64)
-
-    def unit(parts: np.ndarray) -> np.ndarray:
-        grey = (np.clip(parts, 0, 255) @ LUMINANCE).reshape(len(parts), -1)
-        grey -= grey.mean(1, keepdims=True)
-        return grey / np.maximum(np.linalg.norm(grey, axis=1, keepdims=True), 1e-9)
-
-    nearest = cdist(flat(samples), flat(images), "sqeuclidean").argmin(1)
-    correlation = (unit(samples) * unit(images[nearest])).sum(1)
-    return Hits(nearest, correlation, psnr_and_ssim(samples, images[nearest])[1])
+    found = nearest(samples, images)
+    return Hits(found, psnr_and_ssim(samples, images[found.image])[1])
 
 
 def modes(found: Hits) -> dict[str, float]:
     """How many training images some sample hits, by its correlation and by its SSIM."""
+    image, correlation = found.nearest
     return {
-        "modes_by_correlation": len(set(found.nearest[found.correlation > ALIKE])),
-        "modes_by_ssim": len(set(found.nearest[found.ssim > SSIM])),
-        "modes_nearest": len(set(found.nearest)),
-        "correlation": float(found.correlation.mean()),
+        "modes_by_correlation": len(set(image[correlation > ALIKE])),
+        "modes_by_ssim": len(set(image[found.ssim > SSIM])),
+        "modes_nearest": len(set(image)),
+        "correlation": float(correlation.mean()),
         "ssim_to_nearest": float(found.ssim.mean()),
     }
 
@@ -85,7 +73,7 @@ def class_of(name: str) -> str:
     return head if found else ""
 
 
-def arithmetic(z: np.ndarray, found: Hits, names: list[str]) -> Arithmetic:
+def arithmetic(z: np.ndarray, found: Nearest, names: list[str]) -> Arithmetic:
     """z(a) - z(b) + z(c), of the samples that are nearest to their training images.
 
     Where file names tell classes, b and a are samples of the two that most samples are of, and c
@@ -98,7 +86,7 @@ def arithmetic(z: np.ndarray, found: Hits, names: list[str]) -> Arithmetic:
         names: of the training images.
     """
     order = np.argsort(-found.correlation, kind="stable")
-    kinds = np.array([class_of(names[i]) or names[i] for i in found.nearest[order]])
+    kinds = np.array([class_of(names[i]) or names[i] for i in found.image[order]])
     common = [kind for kind, _ in Counter(kinds.tolist()).most_common()]
     by_class = len({class_of(name) for name in names}) > 1
     if by_class and len(common) > 1:

@@ -92,7 +92,7 @@ class AutoregressiveExperiment(Experiment):
         first = self.evaluated[: pictures.COLUMNS]
         return surprise_panel(self.model, first, pictures.scale(first))
 
-    def own_arrays(self) -> dict[str, np.ndarray]:
+    def own_arrays(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The completions."""
         held = self.held.images.astype(np.float32)
         parts = {"images": self.evaluated, "holdout": held}
@@ -130,8 +130,7 @@ class AutoregressiveExperiment(Experiment):
 
     def own_sections(self) -> list[dict[str, Any]]:
         """The same."""
-        held = bool(self.held.names)
-        return [*SECTIONS[: 2 if held else 1], *SECTIONS[2 : 4 if held else 3]]
+        return SECTIONS
 
 
 SECTIONS: list[dict[str, Any]] = [

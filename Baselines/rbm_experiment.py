@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-import decoder_likelihood
 import partition
 import rbm_pictures as pictures
 from baseline import Experiment
@@ -89,10 +88,10 @@ class RBMExperiment(Experiment):
             f" {pictures.WAYS[settings.learning]}{steps}"
         )
 
-    def own_arrays(self) -> dict[str, np.ndarray]:
+    def own_arrays(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """What the machine has learned and does."""
         model = self.model
-        arrays = {
+        own = {
             "filters": model.filters(),
             "hidden": model.infer(self.evaluated),
             "chains": model.gibbs_chains(self.evaluated[: pictures.CHAINS], pictures.PLACES),
@@ -100,10 +99,10 @@ class RBMExperiment(Experiment):
             "free_energy_samples": model.free_energy(model.draw(DRAWN)),
         }
         if len(self.held.names):
-            arrays["free_energy_holdout"] = model.free_energy(self.held.images.astype(np.float32))
+            own["free_energy_holdout"] = model.free_energy(arrays["holdout"])
         if self.settings.enumerated:
-            arrays["log_prior"] = model.log_prior()
-        return arrays
+            own["log_prior"] = model.log_prior()
+        return own
 
     def own_pictures(self, arrays: dict[str, np.ndarray]) -> dict[str, Picture]:
         """Filters, components, free energies and the film of the chains."""
@@ -149,15 +148,9 @@ class RBMExperiment(Experiment):
         """Of Gaussian units; binary ones tell but one bit a dimension, on another scale."""
         if self.settings.visible == "binary":
             return None
-        most = decoder_likelihood.MEASURED
-        parts = {"learned": self.images[:most], "held_out": self.held.images[:most]}
-        names = {"learned": self.names[:most], "held_out": self.held.names[:most]}
+        parts, names = self.measured()
         with doing("Likelihood of 8-bit images"):
-            nats = {
-                part: self.model.log_prob(images.astype(np.float32), self.log_z)
-                for part, images in parts.items()
-                if len(images)
-            }
+            nats = {part: self.model.log_prob(images, self.log_z) for part, images in parts.items()}
         how = "exact by enumeration of the hidden units"
         if not self.settings.enumerated:
             how = "density at the grey levels, log Z by annealed importance sampling"

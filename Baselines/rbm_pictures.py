@@ -160,8 +160,13 @@ def _picture(name: str, title: str, alt: str, caption: str) -> dict[str, Any]:
 
 def sections(settings: RBMSettings) -> list[dict[str, Any]]:
     """The sections of the report."""
-    exact = settings.enumerated
     shown = [
+        {"item": 2}
+        | _picture(
+            *("components.png", "The heaviest components", "Means of the likeliest components"),
+            "The model is a mixture of 2^H components, one for each configuration h. Their weights"
+            " are exact; one of 100 % means that all samples are one image.",
+        ),
         _picture(
             *("filters.png", "Filters", "The weights of each hidden unit as an image"),
             "The weights of each hidden unit: what it adds to an image where it is on, half of it,"
@@ -183,13 +188,6 @@ def sections(settings: RBMSettings) -> list[dict[str, Any]]:
             " model far to the left: its mass lies elsewhere than at the images.",
         ),
     ]
-    if exact:
-        components = {"item": 2} | _picture(
-            *("components.png", "The heaviest components", "Means of the likeliest components"),
-            "The model is a mixture of 2^H components, one for each configuration h. Their weights"
-            " are exact; one of 100 % means that all samples are one image.",
-        )
-        shown.insert(0, components)
     return [*shown, _figures(settings)]
 
 

@@ -22,12 +22,12 @@ from scipy.special import logsumexp
 
 import decoder_likelihood
 import generator_pictures
-from baseline import Baseline, Experiment, Settings, plane
+from baseline import Decoder, DecoderSettings, Experiment
 from common import command, flags, streams
 from common.console import doing
 from common.experiment import Chart
 from common.export import Signature
-from common.flags import number, setting, whole
+from common.flags import number, setting
 from common.layers import Network
 from common.likelihood import bits_per_dim
 from common.quality import psnr
@@ -43,16 +43,9 @@ CHUNK = 250  # draws whose images are decoded at once
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class VAESettings(Settings):
+class VAESettings(DecoderSettings):
     """What the variational autoencoder is told."""
 
-    z_dim: int = setting(2, whole(1, 512), "dimensions d of the latent vector z", group="model")
-    width: int = setting(
-        32,
-        whole(1, 1024),
-        "channels of the widest layers; each layer above has twice as many",
-        group="model",
-    )
     sigma: float | None = setting(
         None,
         number(LEAST, 100),
@@ -75,7 +68,7 @@ class VAESettings(Settings):
         return self.filled(num_images, EPOCHS, BATCH, SECONDS * (self.width / 32) ** 2)
 
 
-class VAE(Baseline):
+class VAE(Decoder):
     """The model.  Images are in [0, 255] outside, and in [-1, 1] inside."""
 
     settings_class = VAESettings
@@ -191,10 +184,6 @@ class VAE(Baseline):
 
     # What users call: numpy in, numpy out
 
-    def generate(self, z: np.ndarray) -> np.ndarray:
-        """f(z) for z [n, d]: images [n, S, S, 3] in [0, 255], unclipped float32."""
-        return self.in_groups(self._generated, self._z, z)
-
     def infer(self, images: np.ndarray) -> np.ndarray:
         """The means of q(z | Y) of images [n, S, S, 3] in [0, 255]: [n, d]."""
         return self.in_groups(self._inferred[0], self.inputs.images, images)
@@ -202,15 +191,6 @@ class VAE(Baseline):
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
         """f(mu(Y)) of images [n, S, S, 3] in [0, 255], likewise."""
         return self.generate(self.infer(images))
-
-    def sample(self, n: int) -> np.ndarray:
-        """N images f(z), z ~ N(0, I): [n, S, S, 3] in [0, 255], the first ones always the same."""
-        rng = streams.generator(self.settings.seed, Stream.SAMPLES)
-        return self.generate(rng.normal(size=(n, self.settings.z_dim)))
-
-    def interpolate(self, n: int = 8, reach: float = 2.0) -> np.ndarray:
-        """f(z) on an even n x n grid over (-reach, reach)^2: [n n, S, S, 3] in [0, 255]."""
-        return self.generate(plane(self.settings.z_dim, n, reach))
 
     def log_weights(self, images: np.ndarray, sigma: float, draws: int) -> np.ndarray:
         """Log p(Y, z) - log q(z | Y) at draws of q(z | Y), nats: [n, draws].
@@ -300,7 +280,7 @@ class VAEExperiment(Experiment):
         ),
     ]
 
-    def own_arrays(self) -> dict[str, np.ndarray]:
+    def own_arrays(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The codes."""
         return {"z": self.model.infer(self.evaluated)}
 
@@ -319,15 +299,11 @@ class VAEExperiment(Experiment):
         return [LATENT, BOUNDS_TABLE]
 
     def likelihood(self) -> dict[str, Any] | None:
-        """Exact of a plane; and the bounds, of any z, at the same sigma."""
-        most = decoder_likelihood.MEASURED
-        parts = {"learned": self.evaluated[:most]}
-        names = {"learned": self.names[:most], "held_out": self.held.names[:most]}
-        if len(self.held.names):
-            parts["held_out"] = self.held.images[:most].astype(np.float32)
+        """Exact of a plane, and the bounds at the same sigma."""
         if self.settings.z_dim != 2:
             return None
-        told = decoder_likelihood.figures(self.model.generate, parts, names, self.codes())
+        parts, names = self.measured()
+        told = decoder_likelihood.figures(self.model.generate, parts, names, self.codes(parts))
         with doing("Importance-weighted bounds"):
             bounds: dict[str, dict[str, float]] = {}
             for part, images in parts.items():

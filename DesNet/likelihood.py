@@ -36,14 +36,13 @@ import annealed
 from common import flags, likelihood, quality, run_folder
 from common.console import say
 from common.endings import shown
-from common.files import FileError, check_writable, read_arrays
+from common.files import check_writable
 from common.ownership import owned
-from common.run_folder import Learned, RunError
+from common.run_folder import RunError
 from DesNet import DesNet, Settings, load
 
 # Nats.  Two sides that both hold are as far the wrong way round once in ten thousand times.
 CHANCE = 20.0
-FINISH = "finish the run by main.py --resume"
 
 
 def make_parser() -> flags.Parser:
@@ -61,43 +60,6 @@ def make_parser() -> flags.Parser:
     sampler = flags.choice(["hmc", "mala"])
     add("--sampler", type=sampler, default="hmc", help="of the moves", **sampler.options)
     return parser
-
-
-def load_parts(learned: Learned) -> tuple[dict[str, np.ndarray], dict[str, list[str]]]:
-    """Images of the run [n, S, S, 3] in [0, 255], learned and held out, and their names.
-
-    Raises:
-        RunError: the run has not finished, or is damaged.
-    """
-    folder, side = learned.folder.folder, learned.settings.image_size
-    try:
-        arrays = read_arrays(folder / "results.npz")
-    except FileError as error:
-        raise RunError(f"{str(error)[:-1]}: {FINISH}.") from error
-    files = learned.folder.manifest("DesNet").get("digests", {})  # of all images, in their order
-    names = {
-        "learned": learned.names,
-        "held_out": [name for name in files if name in (learned.settings.holdout or [])],
-    }
-    parts = {
-        "learned": arrays.get("images", np.empty(0)),
-        "held_out": arrays.get("holdout", np.empty([0, side, side, 3])),
-    }
-    for part, images in parts.items():
-        if (
-            images.ndim != 4
-            or images.shape[1:] != (side, side, 3)
-            or len(images) > len(names[part])
-            or not np.isfinite(images).all()
-        ):
-            raise RunError(
-                f"results.npz in {folder} is damaged: of the {part.replace('_', '-')} images it"
-                f" holds none of {side} x {side} pixels, at most the {len(names[part])} that"
-                f" manifest.json names: {FINISH}."
-            )
-    if not len(parts["learned"]):
-        raise RunError(f"results.npz in {folder} is damaged: it holds no images: {FINISH}.")
-    return parts, {part: names[part][: len(images)] for part, images in parts.items()}
 
 
 def find_log_z(model: DesNet, images: np.ndarray, args: argparse.Namespace) -> annealed.Bracket:
@@ -220,7 +182,7 @@ def use(args: argparse.Namespace) -> None:
     learned = run_folder.read(args.run, "DesNet", Settings)
     folder = learned.folder
     with owned(folder.folder):
-        parts, names = load_parts(learned)
+        parts, names = learned.images()
         check_writable(folder.folder / likelihood.FILE)
         model = load(folder.folder)
         if not np.isfinite(model.energies(parts["learned"])).all():

@@ -99,11 +99,6 @@ class Experiment(experiment.Experiment):
         self.model = self.make(lambda own: DesNet(settings, colours, shard=own), shard)
 
     @classmethod
-    def held_out(cls, settings: Any) -> list[str]:
-        """Those that --holdout names."""
-        return settings.holdout or []
-
-    @classmethod
     def threads(cls, settings: Any) -> int:
         """Half of the cores, for the two halves of a batch."""
         return threads_of_operation(session.num_cores(settings.device))

@@ -12,6 +12,7 @@ from functools import cached_property, partial
 
 import numpy as np
 
+import latents
 from common import gauge, guard, samplers, session, streams
 from common.export import Signature
 from common.layers import Network, forward_jacobian, reduce_sum
@@ -402,8 +403,7 @@ class GenNet(Model):
 
     def draw_z(self, n: int) -> np.ndarray:
         """N draws of the prior, z ~ N(0, I): [n, d], the first ones always the same."""
-        rng = streams.generator(self.settings.seed, Stream.SAMPLES)
-        return rng.normal(size=(n, self.settings.z_dim))
+        return latents.draw(n, self.settings.z_dim, self.settings.seed)
 
     def sample(self, n: int) -> np.ndarray:
         """N images of the model, f(z) with z ~ N(0, I): [n, S, S, 3] in [0, 255]."""
@@ -415,12 +415,7 @@ class GenNet(Model):
         Returns:
             [n * n, S, S, 3] in [0, 255]; z_1 grows to the right, z_2 upward.
         """
-        axis = np.linspace(-reach, reach, n)
-        z = np.zeros([n * n, self.settings.z_dim])
-        z[:, 0] = np.tile(axis, n)
-        if self.settings.z_dim > 1:
-            z[:, 1] = np.repeat(axis[::-1], n)
-        return self.generate(z)
+        return self.generate(latents.plane(self.settings.z_dim, n, reach))
 
     def signatures(self) -> dict[str, Signature]:
         """For a SavedModel: `generate`."""

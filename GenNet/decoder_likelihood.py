@@ -57,8 +57,10 @@ def measure(
         advance: called as often as `steps` says.
     """
     parts = [part.astype(np.float64) for part in (learned, held_out)]
-    rough = _residual(decode, parts[0], advance)
-    starts = quadrature.starts(decode, np.concatenate(parts), rough, advance)
+    errors = quadrature.survey(decode, np.concatenate(parts), advance)
+    dimensions = learned.shape[1]
+    rough = _root_mean(errors[: len(learned)].min((1, 2)) / dimensions)
+    starts = quadrature.peaks(errors, dimensions, rough)
     if known is not None:
         for i, z in enumerate(known):
             starts[i] = np.concatenate([starts[i], z[None]])
@@ -77,7 +79,7 @@ def measure(
 
 def steps(num_learned: int, num_held_out: int) -> int:
     """How often `measure` calls `advance`, for so many images."""
-    return 2 * quadrature.SIDE + num_learned + 2 * num_held_out
+    return quadrature.SIDE + num_learned + 2 * num_held_out
 
 
 def figures(
@@ -114,21 +116,9 @@ def figures(
     return told
 
 
-def _residual(
-    decode: quadrature.Decode, images: np.ndarray, advance: Callable[[], object]
-) -> float:
-    """The root mean square of what the best points of a grid over the plane leave of images."""
-    axis = np.linspace(-quadrature.REACH, quadrature.REACH, quadrature.SIDE)
-    least = np.full(len(images), np.inf)
-    for z_2 in axis:
-        z = np.stack([axis, np.full(len(axis), z_2)], 1)
-        # Of sigma 1, where the prior is nothing beside the likelihood.
-        joint = quadrature.log_joint(decode, z, images, 1.0)
-        errors = -2 * (joint + np.log(2 * np.pi) + (z**2).sum(1) / 2)
-        errors -= images.shape[1] * np.log(2 * np.pi)
-        least = np.minimum(least, errors.min(1))
-        advance()
-    return float(max(np.sqrt(least.mean() / images.shape[1]), LEAST))
+def _root_mean(squares: np.ndarray) -> float:
+    """The root of the mean of squared residuals [n], at least LEAST; that of none."""
+    return max(float(np.sqrt(squares.mean())), LEAST) if len(squares) else LEAST
 
 
 def _best(
@@ -140,7 +130,7 @@ def _best(
         z, value, _ = quadrature.climb(decode, start, image, sigma)
         best = decode(z[[value.argmax()]])[0].astype(np.float64)
         errors.append(((image - best) ** 2).mean())
-    return max(float(np.sqrt(np.mean(errors))), LEAST) if errors else LEAST
+    return _root_mean(np.array(errors))
 
 
 def _log_p(decode: quadrature.Decode, image: np.ndarray, sigma: float, start: np.ndarray) -> float:

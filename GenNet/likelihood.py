@@ -51,16 +51,11 @@ def measure(learned: run_folder.Learned) -> None:
             f"the run in {folder.folder} sees no whole images (it has --occlude): choose another."
         )
     check_writable(folder.folder / likelihood.FILE)
-    arrays = folder.read_arrays("results.npz")
+    parts, names = learned.images()
     model = GenNet.load(folder.folder)
     most = decoder_likelihood.MEASURED
-    parts = {"learned": arrays["images"][:most].round()}
-    if "holdout" in arrays:
-        parts["held_out"] = arrays["holdout"][:most].round()
-    names = {
-        "learned": learned.names[: len(parts["learned"])],
-        "held_out": sorted(learned.settings.holdout or [])[:most],
-    }
+    parts = {part: images[:most].round() for part, images in parts.items()}
+    names = {part: listed[:most] for part, listed in names.items()}
     known = model.latents()[: len(parts["learned"])]
     told = decoder_likelihood.figures(model.generate, parts, names, known)
     folder.save_json(likelihood.FILE, told)

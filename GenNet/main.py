@@ -108,11 +108,6 @@ class Experiment(experiment.Experiment):
         self.model = self.make(lambda own: GenNet(settings, num_images, visible, shard=own), shard)
         self._step_size = float(self.model.step_sizes().mean())  # that was said last
 
-    @classmethod
-    def held_out(cls, settings: Any) -> list[str]:
-        """Those that --holdout names."""
-        return settings.holdout or []
-
     def describe(self) -> str:
         """The generator and its sampler, and what they take if that is long."""
         settings = self.model.settings

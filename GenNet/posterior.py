@@ -44,7 +44,7 @@ import quadrature
 from common import figures, flags, run_folder, streams
 from common.console import doing, say
 from common.endings import shown
-from common.files import FileError, check_writable, read_arrays
+from common.files import check_writable
 from common.ownership import owned
 from common.run_folder import Folder, Learned, RunError
 from common.streams import Stream
@@ -113,23 +113,8 @@ def load_images(learned: Learned) -> tuple[np.ndarray, list[str]]:
             f"the run in {folder} was made with --occlude, and quadrature is of whole images:"
             " choose another run."
         )
-    finish = "finish the run by main.py --resume"
-    try:
-        images = read_arrays(folder / "results.npz").get("images", np.empty(0))
-    except FileError as error:
-        raise RunError(f"{str(error)[:-1]}: {finish}.") from error
-    side = learned.settings.image_size
-    if (
-        images.ndim != 4
-        or images.shape[1:] != (side, side, 3)
-        or not 0 < len(images) <= len(learned.names)
-        or not np.isfinite(images).all()
-    ):
-        raise RunError(
-            f"results.npz in {folder} is damaged: it holds no images of {side} x {side} pixels,"
-            f" at most the {len(learned.names)} that manifest.json names: {finish}."
-        )
-    return images, learned.names[: len(images)]
+    parts, names = learned.images()
+    return parts["learned"], names["learned"]
 
 
 def load_model(learned: Learned, sampler: str, device: str) -> GenNet:

@@ -59,8 +59,8 @@ def _log_joint(error: np.ndarray, z: np.ndarray, dimensions: int, sigma: float) 
     return likelihood - (z**2).sum(-1) / 2 - np.log(2 * np.pi)
 
 
-def log_joint(decode: Decode, z: np.ndarray, images: np.ndarray, sigma: float) -> np.ndarray:
-    """Log p(Y_i, z) for images [N, D] and z [n, 2]: [N, n].  Every f(z) is evaluated once."""
+def squared_errors(decode: Decode, z: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """||Y_i - f(z)||^2 for images [N, D] and z [n, 2]: [N, n].  Every f(z) is evaluated once."""
     errors = []
     for i in range(0, len(z), CHUNK):
         outputs = _decode(decode, z[i : i + CHUNK])  # [n, D]
@@ -68,29 +68,57 @@ def log_joint(decode: Decode, z: np.ndarray, images: np.ndarray, sigma: float) -
         middle = outputs.mean(0)
         a, b = images - middle, outputs - middle
         errors.append((a**2).sum(1)[:, None] - 2 * a @ b.T + (b**2).sum(1))
-    return _log_joint(np.concatenate(errors, 1), z, images.shape[1], sigma)
+    return np.concatenate(errors, 1)
+
+
+def log_joint(decode: Decode, z: np.ndarray, images: np.ndarray, sigma: float) -> np.ndarray:
+    """Log p(Y_i, z) for images [N, D] and z [n, 2]: [N, n].  Every f(z) is evaluated once."""
+    return _log_joint(squared_errors(decode, z, images), z, images.shape[1], sigma)
+
+
+def survey(
+    decode: Decode, images: np.ndarray, advance: Callable[[], object] = lambda: None
+) -> np.ndarray:
+    """||Y_i - f(z)||^2 for images [N, D] on a grid over the plane: [N, SIDE, SIDE], z_1 the last.
+
+    Args:
+        decode: f.
+        images: [N, D].
+        advance: called after each of the SIDE rows of the grid.
+    """
+    rows = []
+    for z in _grid_of_plane():
+        rows.append(squared_errors(decode, z, images))
+        advance()
+    return np.stack(rows, 1)
+
+
+def _grid_of_plane() -> np.ndarray:
+    """The z of the survey, [SIDE, SIDE, 2]."""
+    axis = np.linspace(-REACH, REACH, SIDE)
+    return np.stack(np.meshgrid(axis, axis), -1)
 
 
 def starts(
     decode: Decode, images: np.ndarray, sigma: float, advance: Callable[[], object] = lambda: None
 ) -> list[np.ndarray]:
-    """Where to climb from for each of images [N, D]: local maxima on a grid over the plane.
+    """Where to climb from, for each of images [N, D]; see `survey` and `peaks`."""
+    return peaks(survey(decode, images, advance), images.shape[1], sigma)
+
+
+def peaks(errors: np.ndarray, dimensions: int, sigma: float) -> list[np.ndarray]:
+    """Where to climb from for each image: local maxima of log p(Y, z) on the grid of a survey.
 
     Args:
-        decode: f.
-        images: [N, D].
+        errors: of a survey, [N, SIDE, SIDE].
+        dimensions: D.
         sigma: standard deviation of the noise.
-        advance: called after each of the SIDE rows of the grid.
 
     Returns:
         For each image z [n, 2], at most STARTS, the highest first.
     """
-    axis = np.linspace(-REACH, REACH, SIDE)
-    rows = []
-    for z_2 in axis:
-        rows.append(log_joint(decode, np.stack([axis, np.full(SIDE, z_2)], 1), images, sigma))
-        advance()
-    values = np.stack(rows, 1)  # [N, SIDE, SIDE]
+    grid = _grid_of_plane()
+    values = _log_joint(errors, grid, dimensions, sigma)
     padded = np.pad(values, ((0, 0), (1, 1), (1, 1)), constant_values=-np.inf)
     shifts = [(i, j) for i in range(3) for j in range(3) if (i, j) != (1, 1)]
     around = np.max([padded[:, i : i + SIDE, j : j + SIDE] for i, j in shifts], 0)
@@ -98,7 +126,7 @@ def starts(
     for value, is_peak in zip(values, values >= around, strict=True):
         row, column = np.nonzero(is_peak)
         order = np.argsort(-value[row, column])[:STARTS]
-        found.append(np.stack([axis[column[order]], axis[row[order]]], 1))
+        found.append(grid[row[order], column[order]])
     return found
 
 

@@ -148,7 +148,7 @@ def _about(section: dict[str, Any], pictures: dict[str, Any]) -> dict[str, Any]:
     return _dictionary(pictures.get(section["picture"]))
 
 
-def _is_own(name: str, *suffixes: str) -> bool:
+def is_own(name: str, *suffixes: str) -> bool:
     """Whether a file lies in the folder of the run itself; by default a picture."""
     return Path(name).name == name and Path(name).suffix in (suffixes or FORMATS)
 
@@ -156,7 +156,7 @@ def _is_own(name: str, *suffixes: str) -> bool:
 def _is_plane(section: dict[str, Any], pictures: dict[str, Any]) -> bool:
     told = [(section[key], _dictionary(pictures.get(section[key]))) for key in ("picture", "wide")]
     return all(
-        _is_own(name)
+        is_own(name)
         and is_whole(about.get("side"))
         and 0 < (finite(about.get("reach")) or 0) <= 1000
         and _are_planes(about.get("axes"))
@@ -179,7 +179,7 @@ def _are_planes(axes: object) -> bool:
 
 def _is_gif(section: dict[str, Any], pictures: dict[str, Any]) -> bool:
     about = _about(section, pictures)
-    return _is_own(section["picture"]) and all(
+    return is_own(section["picture"]) and all(
         is_whole(about.get(key)) for key in ("scale", "milliseconds")
     )
 
@@ -188,7 +188,7 @@ def _is_sprite(section: dict[str, Any], pictures: dict[str, Any]) -> bool:
     about = _about(section, pictures)
     frames = about.get("frames")
     return (
-        _is_own(section["picture"])
+        is_own(section["picture"])
         and is_whole(about.get("milliseconds"))
         and isinstance(frames, list)
         and 0 < len(frames) <= FRAMES
@@ -204,7 +204,7 @@ def _is_path(value: object) -> bool:
 
 
 def _are_figures(section: dict[str, Any]) -> bool:
-    return _is_own(section["file"], ".json") and _few(
+    return is_own(section["file"], ".json") and _few(
         section.get("figures"),
         lambda figure: (
             _has_texts(figure, "name", "note") and _has_unit(figure) and _is_path(figure["path"])
@@ -221,7 +221,7 @@ def _is_table(section: dict[str, Any]) -> bool:
     columns, rows = section.get("columns"), section.setdefault("rows", None)
     section.setdefault("fold", "")
     return (
-        _is_own(section["file"], ".json")
+        is_own(section["file"], ".json")
         and _has_texts(section, "fold")
         and (rows is None or (isinstance(rows, dict) and _has_texts(rows, *rows)))
         and bool(columns)
@@ -252,7 +252,7 @@ KINDS = {
     "sprite": Kind({"title", "label", "alt", "caption", "picture"}, _is_sprite),
     "picture": Kind(
         {"title", "alt", "caption", "picture"},
-        lambda section, _: _is_own(section["picture"]),
+        lambda section, _: is_own(section["picture"]),
     ),
     "figures": Kind({"title", "caption", "file"}, lambda section, _: _are_figures(section)),
     "table": Kind({"title", "caption", "file", "row"}, lambda section, _: _is_table(section)),

@@ -9,7 +9,7 @@ from common.files import DamagedError, FileError, read_json
 from families import table
 from families.table import Column
 from report_page import run_files
-from report_page.manifest import finite
+from report_page.manifest import finite, is_own
 from report_page.pictures import Picture, whole
 
 FILE = "comparison.json"  # beside the folders of the models
@@ -64,6 +64,7 @@ def _category(output: Path, name: str, found: Any) -> Category:
     shown = [
         (f"{what} of {name}", _picture(output / f"{file}_{name}.png"))
         for file, what in (("families", "Samples of every model"), ("comparison", "Figures"))
+        if is_own(f"{file}_{name}.png")
     ]
     return Category(name, tables, abilities, [(alt, made) for alt, made in shown if made])
 
@@ -87,7 +88,7 @@ def _figures(values: Any) -> dict[str, Any]:
 
 
 def _picture(path: Path) -> Picture | None:
-    if path.name != os.path.basename(path) or not os.path.isfile(path):
+    if not os.path.isfile(path):
         return None
     try:
         return whole(run_files.frames(path)[0])

@@ -11,6 +11,7 @@ from evaluation import evaluate
 import gan_layers
 import gan_pictures
 from common import export
+from common.coverage import Nearest
 from common.model import LearningError
 from gan import GAN, OBJECTIVES, GANSettings
 
@@ -174,7 +175,7 @@ def test_a_mode_is_hit_by_a_sample_that_is_near_and_alike():
 
 def test_arithmetic_makes_one_class_of_another():
     nearest = np.array([0, 0, 0, 1, 1, 1, 1, 1, 1])  # most samples are tigers
-    found = gan_pictures.Hits(nearest, np.linspace(1, 0.5, 9), np.ones(9))
+    found = Nearest(nearest, np.linspace(1, 0.5, 9))
     z = np.arange(18.0).reshape(9, 2)
     told = gan_pictures.arithmetic(z, found, ["lion_1.png", "tiger_1.png"])
     assert told.rows == ["lion", "− tiger", "+ tiger", "= lion?"]
@@ -184,7 +185,7 @@ def test_arithmetic_makes_one_class_of_another():
 
 
 def test_arithmetic_without_classes_is_of_single_samples():
-    found = gan_pictures.Hits(np.array([0, 1, 2, 0]), np.ones(4), np.ones(4))
+    found = Nearest(np.array([0, 1, 2, 0]), np.ones(4))
     z = RNG.normal(size=(4, 2))
     told = gan_pictures.arithmetic(z, found, ["1.jpg", "2.jpg", "3.jpg"])
     assert set(told.columns) == {"one sample"}

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 FORMAT = 3  # of a run's files
 AGAIN = "make the run again, or choose another"  # what to do about one that is damaged, and
+FINISH = "finish the run by main.py --resume"  # about one that has not ended, and
 ANEW = "leave out --resume to start anew"  # about one that was to be gone on with
 
 
@@ -301,6 +302,37 @@ class Learned(NamedTuple):
                 f" config.json and manifest.json ask for the shape {shape}: {AGAIN}."
             )
         return value
+
+    def images(self) -> tuple[dict[str, np.ndarray], dict[str, list[str]]]:
+        """The images that the finished run shows, and their names, by part.
+
+        Returns:
+            "learned" [n, S, S, 3] and "held_out" [m, S, S, 3] in [0, 255], perhaps none.
+
+        Raises:
+            RunError: the run has not finished, or is damaged.
+        """
+        folder, side = self.folder.folder, self.settings.image_size
+        try:
+            arrays = files.read_arrays(folder / "results.npz")
+        except FileError as error:
+            raise RunError(f"{str(error)[:-1]}: {FINISH}.") from error
+        names = {"learned": self.names, "held_out": sorted(self.settings.holdout or [])}
+        none = np.empty((0, side, side, 3))
+        parts = {"learned": arrays.get("images", none), "held_out": arrays.get("holdout", none)}
+        for part, images in parts.items():
+            if (
+                images.ndim != 4
+                or images.shape[1:] != (side, side, 3)
+                or not int(part == "learned") <= len(images) <= len(names[part])
+                or not np.isfinite(images).all()
+            ):
+                raise RunError(
+                    f"results.npz in {folder} is damaged: of the {part.replace('_', '-')} images it"
+                    f" holds none of {side} x {side} pixels, at most the {len(names[part])} that"
+                    f" manifest.json names: {FINISH}."
+                )
+        return parts, {part: names[part][: len(images)] for part, images in parts.items()}
 
 
 def read(folder: Path | str, model: str, settings_class: type[Settings]) -> Learned:

@@ -6,10 +6,12 @@ Samples and training images are [n, S, S, 3] in [0, 255]; samples are clipped.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from common.naturalness import similarity
+from common.naturalness import unit_luminance
 
 ALIKE = 0.8  # correlation of luminance from which on a sample is of its nearest training image
 
@@ -18,20 +20,27 @@ def _flat(images: np.ndarray) -> np.ndarray:
     return np.clip(images, 0, 255).reshape(len(images), -1).astype(np.float64)
 
 
+class Nearest(NamedTuple):
+    """The training image that each sample lies nearest to."""
+
+    image: np.ndarray  # [n], its number: that of least squared error
+    correlation: np.ndarray  # [n], of its luminance with the sample's
+
+
+def nearest(samples: np.ndarray, images: np.ndarray) -> Nearest:
+    """The training image [N, S, S, 3] nearest to each sample [n, S, S, 3]."""
+    image = cdist(_flat(samples), _flat(images), "sqeuclidean").argmin(1)
+    return Nearest(image, (unit_luminance(samples) * unit_luminance(images)[image]).sum(1))
+
+
 def modes_hit(samples: np.ndarray, images: np.ndarray) -> np.ndarray:
     """Whether each training image is hit: bool [N].
 
-    It is, if a sample to which it is the nearest of all, by squared error, is like it: their
-    luminance correlates by more than ALIKE.  A blend of all images hits none.
+    It is, if a sample to which it is the nearest of all is like it: their luminance correlates by
+    more than ALIKE.  A blend of all images hits none.
     """
-    nearest = cdist(_flat(samples), _flat(images), "sqeuclidean").argmin(1)
-    alike = np.array(
-        [
-            similarity(sample[None], images[[i]])[0] > ALIKE
-            for sample, i in zip(samples, nearest, strict=True)
-        ]
-    )
-    return np.isin(np.arange(len(images)), nearest[alike])
+    found = nearest(samples, images)
+    return np.isin(np.arange(len(images)), found.image[found.correlation > ALIKE])
 
 
 def coverage(samples: np.ndarray, images: np.ndarray) -> float | None:

@@ -95,8 +95,8 @@ class Experiment(ABC):
 
     @classmethod
     def held_out(cls, settings: Any) -> list[str]:
-        """Names of images that are not learned."""
-        return []
+        """Names of images that are not learned: of a model with that flag, those of --holdout."""
+        return getattr(settings, "holdout", None) or []
 
     @property
     def cluster(self) -> Cluster:

@@ -147,15 +147,16 @@ def ghost_energy(tiles: np.ndarray, images: np.ndarray) -> np.ndarray:
     return np.maximum(shares, 0)
 
 
+def unit_luminance(images: np.ndarray) -> np.ndarray:
+    """Luminance, centred and of length 1, whose inner products are correlations: [n, S S]."""
+    flat = _luminance(images).reshape(len(images), -1)
+    flat -= flat.mean(1, keepdims=True)
+    return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-9)
+
+
 def similarity(tiles: np.ndarray, images: np.ndarray) -> np.ndarray:
     """The correlation of each tile's luminance with the most alike training image's: [n]."""
-
-    def unit(parts: np.ndarray) -> np.ndarray:
-        flat = _luminance(parts).reshape(len(parts), -1)
-        flat -= flat.mean(1, keepdims=True)
-        return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-9)
-
-    return (unit(tiles) @ unit(images).T).max(1)
+    return (unit_luminance(tiles) @ unit_luminance(images).T).max(1)
 
 
 def measure(tiles: np.ndarray, images: np.ndarray) -> dict[str, float]:
