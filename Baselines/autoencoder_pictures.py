@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 
 from common import figures
 
-DIGIT = re.compile(r"(\d)_\d+\.png")  # a file of the category digits, and its digit
+DIGIT = re.compile(r"\d{4}_(\d)\.png")  # a file of the category digits, and its digit
 POINTS = 2000  # images that are compared at most
 
 
@@ -52,7 +52,7 @@ def principal_components(parts: dict[str, np.ndarray], d: int) -> View:
 
 
 def digits_of(names: Sequence[str]) -> np.ndarray | None:
-    """The digit that each file name begins with; None if one is named in another way."""
+    """The digit that each file name ends with; None if one is named in another way."""
     found = [DIGIT.fullmatch(name) for name in names]
     return np.array([int(match[1]) for match in found if match]) if all(found) else None
 

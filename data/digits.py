@@ -18,9 +18,9 @@ INSTALL = "pip install scikit-learn"
 
 
 def read() -> dict[str, Image.Image]:
-    """The digits, white on black: 8-bit grey images by name, DIGIT_NUMBER.
+    """The digits, white on black: 8-bit grey images by name, NUMBER_DIGIT.
 
-    The number is scikit-learn's, from 0.
+    The number is scikit-learn's, from 0: so the first files are of all digits, as any run of them.
 
     Raises:
         ImportError: there is no scikit-learn.
@@ -30,7 +30,7 @@ def read() -> dict[str, Image.Image]:
     digits = load_digits()
     grey = np.rint(digits.images * (255 / LARGEST)).astype(np.uint8)  # [1797, 8, 8]
     return {
-        f"{digit}_{number:04}": Image.fromarray(image)
+        f"{number:04}_{digit}": Image.fromarray(image)
         for number, (digit, image) in enumerate(zip(digits.target, grey, strict=True))
     }
 
@@ -72,7 +72,7 @@ def main() -> None:
         type=Path,
         default=Path(__file__).resolve().parent,
         metavar="DIR",
-        help="write the images as DIR/digits/DIGIT_NUMBER.png",
+        help="write the images as DIR/digits/NUMBER_DIGIT.png",
     )
     folder = parser.parse_args().out / "digits"
     try:

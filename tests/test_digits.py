@@ -19,7 +19,7 @@ from PIL import Image
 folder = Path(__file__).parent / "digits"
 folder.mkdir()
 for i in range(4):
-    Image.fromarray(np.full((8, 8), 80 * i, np.uint8)).save(folder / f"{i}_000{i}.png")
+    Image.fromarray(np.full((8, 8), 80 * i, np.uint8)).save(folder / f"000{i}_{i}.png")
 """
 
 
@@ -42,8 +42,9 @@ def test_each_digit_becomes_a_file_named_after_it(elsewhere, capsys):
     assert sorted(path.name for path in elsewhere.iterdir()) == ["digits", "digits.py"]
     expected = load_digits()
     assert len(paths) == len(expected.images) == 1797
+    assert {path.stem[-1] for path in paths[:16]} == set("0123456789")
     for path in paths[::50]:
-        digit, number = path.stem.split("_")
+        number, digit = path.stem.split("_")
         assert int(digit) == expected.target[int(number)]
         with Image.open(path) as image:
             assert image.mode == "L"
