@@ -29,7 +29,7 @@ from common.shards import Shard
 from common.streams import Stream
 from descriptor_learning import Inputs, Synthesis, compare, learn
 from descriptor_network import NETWORKS
-from descriptor_settings import ANNEALED, LEARNING, SAMPLERS, Settings
+from descriptor_settings import ANNEALED, LEARNING, SAMPLERS, START_NOISE, Settings
 from guard import running_autocorrelation
 
 __all__ = ["LEARNING", "NETWORKS", "SAMPLERS", "DesNet", "DivergenceError", "Settings", "load"]
@@ -321,14 +321,14 @@ class DesNet(Model):
         Raises:
             DivergenceError: going back again and again does not help.
         """
-        settings, starts = self.settings, self.mean_images()[self.shard.own]
+        settings = self.settings
         total = self.shard.iterations(settings, num_epochs)
         first = int(self.session.run(self._iteration))
         if self.convergent and first == 0:
             every = np.arange(self.num_chains)
             standing = {
                 self.inputs.index: every,
-                self.inputs.starts: self.mean_images()[self.chain_shard.own],
+                self.inputs.starts: self._starts(self.chain_shard.own),
             }
             self.session.run(self._begin, standing)
         for iteration, index, batch in self.shard.batches(images, settings, first, total):
@@ -345,7 +345,8 @@ class DesNet(Model):
                 # Of a landscape that still forms, the test would see every roughness.
                 feed[self.inputs.adjust] = iteration >= ANNEALED * total
             else:
-                feed |= {self.inputs.index: index, self.inputs.starts: starts[index]}
+                starts = self._starts(self.shard.own.start + index, iteration + 1)
+                feed |= {self.inputs.index: index, self.inputs.starts: starts}
             yield {"iteration": iteration + 1, **self._repeat(feed, iteration)}
 
     def _repeat(self, feed: dict, iteration: int) -> Record:
@@ -365,8 +366,28 @@ class DesNet(Model):
     # What users call: numpy in, numpy out
 
     def mean_images(self, n: int | None = None) -> np.ndarray:
-        """Where chains start: the mean colours of the first n training images, [n, S, S, 3]."""
+        """The mean colours of the first n training images: [n, S, S, 3] in [0, 255]."""
         return datasets.flat_images(self.colours[:n], self.settings.image_size)
+
+    def starts(self, n: int | None = None) -> np.ndarray:
+        """Where the chains of the first n training images start: [n, S, S, 3].
+
+        As the setting `start` says: mean images, mean images with noise N(0, START_NOISE^2), or
+        the reference N(mean colour, s^2).  The noise is always the same.
+        """
+        return self._starts(slice(n))
+
+    def _starts(self, rows: slice | np.ndarray, draw: int = 0) -> np.ndarray:
+        """Where the chains of some training images start, with the noise of a draw."""
+        settings, start, side = self.settings, self.settings.start, self.settings.image_size
+        if start == "mean":
+            return datasets.flat_images(self.colours[rows], side)
+        colours, width = self.colours, START_NOISE
+        if start == "noise":
+            colours, width = np.broadcast_to(self.mean_colour, colours.shape), settings.ref_sigma
+        flat = datasets.flat_images(colours[rows], side)
+        rng = streams.generator(settings.seed, Stream.STARTS, draw, self.cluster.rank)
+        return flat + np.float32(width) * rng.standard_normal(flat.shape, np.float32)
 
     def run_chains(self, starts: np.ndarray, num_steps: int, first_step: int = 0) -> np.ndarray:
         """The ends of chains of `num_steps` steps from `starts` [n, S, S, 3], both in [0, 255].
@@ -395,13 +416,13 @@ class DesNet(Model):
     def synthesize(self, n: int | None = None) -> np.ndarray:
         """What the model synthesizes for the first n training images: [n, S, S, 3], unclipped.
 
-        The ends of chains of l steps from their mean images ("short_run"), or the chains that
+        The ends of chains of l steps from their starts ("short_run"), or the chains that
         started there when learning began, as they stand ("convergent").
         """
         if self.convergent:
             index = np.arange(self.num_chains)[:n]
             return self.session.run(self._stand, {self.inputs.index: index})
-        return self.run_chains(self.mean_images(n), self.settings.num_steps or 1)
+        return self.run_chains(self.starts(n), self.settings.num_steps or 1)
 
     def energies(self, images: np.ndarray) -> np.ndarray:
         """-log p(Y) [n] of images [n, S, S, 3] in [0, 255], up to the constant log Z, in nats."""

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from common import figures, fitting
 from common.run_folder import Picture, png
+from descriptor_settings import STARTS
 from DesNet import DesNet
 
 COLUMNS = 7  # images in a row of a panel, and chains that are shown step by step
@@ -19,15 +20,25 @@ MILLISECONDS = 120  # that a step is shown
 CONVERGENT_STEPS = {"langevin": 1000, "mala": 1000, "hmc": 200}
 
 
-def synthesis_panel(images: np.ndarray, starts: np.ndarray, synthesized: np.ndarray) -> Figure:
-    """The first SHOWN training images, the mean images their chains start from, and their ends."""
+def synthesis_panel(
+    images: np.ndarray, starts: np.ndarray, synthesized: np.ndarray, start: str
+) -> Figure:
+    """The first SHOWN training images, where their chains start, and where these end.
+
+    Args:
+        images: [N, S, S, 3] in [0, 255].
+        starts: likewise.
+        synthesized: likewise.
+        start: the setting.
+    """
+    one, all_of_them = STARTS[start]
     rows: list[np.ndarray] = []
     labels: list[str] = []
     parts = (figures.wrapped(part[:SHOWN], COLUMNS) for part in (images, starts, synthesized))
     for group in zip(*parts, strict=True):
         rows.extend(group)
-        labels.extend(["training image", "mean image", "synthesized"])
-    title = figures.first_of("Synthesis from mean images", SHOWN, len(images))
+        labels.extend(["training image", one, "synthesized"])
+    title = figures.first_of(f"Synthesis from {all_of_them}", SHOWN, len(images))
     return figures.panel(rows, title, labels)
 
 
@@ -46,7 +57,7 @@ def film(model: DesNet, starts: np.ndarray, steps: Sequence[int]) -> np.ndarray:
 
 
 def chain_pictures(model: DesNet) -> dict[str, Picture]:
-    """Chains step by step, from the first mean images.
+    """Chains step by step, from the first starts.
 
     chain.webp is a sprite (see `figures.sprite`): a row is a step, from the first to the last in
     even strides, and a column is a chain.
@@ -55,7 +66,7 @@ def chain_pictures(model: DesNet) -> dict[str, Picture]:
     if model.convergent:
         length = CONVERGENT_STEPS[model.settings.sampler]
     steps = fitting.evenly(length + 1, FRAMES).tolist()
-    chains = film(model, model.mean_images(COLUMNS), steps)
+    chains = film(model, model.starts(COLUMNS), steps)
     sprite = figures.sprite(chains.reshape(-1, *chains.shape[2:]), chains.shape[1])
     words = [f"step {step:,}" for step in steps]
     frames = figures.numbered([figures.tiles([step]) for step in chains], words)

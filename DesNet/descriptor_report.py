@@ -67,8 +67,8 @@ SECTIONS: list[dict[str, Any]] = [
         "alt": "Chains after the chosen number of steps",
         "zoom": 2,
         "caption": "Move along the chains. Every chain starts from one flat colour, the mean of a"
-        " training image, and takes small steps up the learned score. Look for the body to appear"
-        " in the first steps and details in the last.",
+        " training image, or as --start says, and takes small steps up the learned score. Look for"
+        " the body to appear in the first steps and details in the last.",
     },
     {
         "kind": "tiles",
@@ -76,12 +76,12 @@ SECTIONS: list[dict[str, Any]] = [
         "title": "Synthesis",
         "arrays": {
             "images": "Training image",
-            "starts": "Start of its chain: one flat colour",
-            "synthesized": "Synthesized from the mean colour",
+            "starts": "Start of its chain",
+            "synthesized": "Synthesized from there",
         },
-        "caption": "From the top: the training image, the flat colour that the chain starts from,"
-        " and where it arrives. Look for clean shapes, and for as much variety as above."
-        " PSNR · SSIM to the closest training image.",
+        "caption": "From the top: the training image, where the chain starts (its mean colour,"
+        " unless --start says otherwise), and where it arrives. Look for clean shapes, and for as"
+        " much variety as above. PSNR · SSIM to the closest training image.",
     },
     {
         "kind": "figures",

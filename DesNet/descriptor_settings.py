@@ -18,6 +18,14 @@ ANNEALED = 0.6  # share of the run, at its start, in which the noise on the imag
 OVERSHOOT = 16.0  # grey levels that chains of black and white images may overshoot by
 WARM_UP_STEPS = 10  # iterations in which the learning rate rises: the first gradients overshoot
 
+# Where chains start, and what one and all of them are called.
+STARTS = {
+    "mean": ("mean image", "mean images"),
+    "mean+noise": ("mean image, noise", "mean images with noise"),
+    "noise": ("noise", "noise"),
+}
+START_NOISE = 16.0  # grey levels: standard deviation of what is added to a mean image
+
 # Steps of a chain in an iteration: every sampler evaluates the network 30 times.
 SAMPLERS = {"langevin": 30, "mala": 30, "hmc": 6}
 
@@ -121,6 +129,13 @@ class Settings(flags.Settings):
     # At the step size that it adapts to, five make about half a turn of its orbit.
     num_leapfrog: int = setting(
         5, whole(1, 1000), "gradient evaluations in a step of hmc", group="sampling"
+    )
+    start: str = setting(
+        "mean",
+        choice(list(STARTS)),
+        "what chains start from: the mean colour of a training image, the same with noise of"
+        f" {START_NOISE:g} grey levels, or noise of the reference alone",
+        group="sampling",
     )
     long_run: int = setting(
         0,

@@ -29,6 +29,7 @@ from common.model import Record
 from common.run import Run
 from common.run_folder import png
 from common.shards import Shard
+from descriptor_settings import STARTS
 from DesNet import DesNet, Settings, threads_of_operation
 
 MANY_GHOSTS = 0.2  # share of synthesized images that are mixtures, from which on it is said
@@ -117,7 +118,7 @@ class Experiment(experiment.Experiment):
         settings = self.model.settings
         return (
             f"A descriptor of {settings.category}, learned from {len(self.names)} images by"
-            f" synthesis from flat colours with {samplers.NAMES[settings.sampler]}"
+            f" synthesis from {STARTS[settings.start][1]} with {samplers.NAMES[settings.sampler]}"
         )
 
     def train(self) -> Iterator[Record]:
@@ -127,18 +128,19 @@ class Experiment(experiment.Experiment):
     def progress(self) -> Figure:
         """The first training images, their mean images, and what is synthesized from these."""
         first = self.images[: pictures.COLUMNS]
-        starts = self.model.mean_images(len(first))
-        return pictures.synthesis_panel(first, starts, self.model.synthesize(len(first)))
+        starts, made = self.model.starts(len(first)), self.model.synthesize(len(first))
+        return pictures.synthesis_panel(first, starts, made, self.model.settings.start)
 
     def results(self, run: Run) -> Results:
         """Syntheses, chains step by step, and what learning has equalled."""
         model, images = self.model, self.evaluated
         names = self.names[: len(images)]
-        with doing("Chains from mean images"):
-            starts = model.mean_images(len(images))
+        with doing("Chains"):
+            starts = model.starts(len(images))
             synthesized, seconds = timed(lambda: model.synthesize(len(images)))
         with doing("How close they are, and how natural"):
             match = quality.assigned_quality(synthesized, images)
+            flat = model.mean_images(len(images))
             natural = naturalness.measure(synthesized, images)
         with doing("What learning has equalled"):
             matched = moments.compare(model, images, synthesized)
@@ -146,8 +148,9 @@ class Experiment(experiment.Experiment):
         if len(self.held):
             arrays["holdout"] = self.held
         with doing("Pictures, still and moving"):
+            panel = pictures.synthesis_panel(images, starts, synthesized, model.settings.start)
             shown = {
-                "synthesis.png": png(pictures.synthesis_panel(images, starts, synthesized)),
+                "synthesis.png": png(panel),
                 **pictures.chain_pictures(model),
                 "moments.png": png(moments.chart(matched, images, synthesized)),
             }
@@ -166,7 +169,7 @@ class Experiment(experiment.Experiment):
         numbers = {
             **headline,
             **natural,
-            "psnr_baseline": float(quality.psnr_and_ssim(starts, images)[0].mean()),
+            "psnr_baseline": float(quality.psnr_and_ssim(flat, images)[0].mean()),
             "assigned_to": dict(zip(names, assigned, strict=True)),
             "psnr_by_image": dict(zip(names, match["psnr"].tolist(), strict=True)),
             "ssim_by_image": dict(zip(names, match["ssim"].tolist(), strict=True)),

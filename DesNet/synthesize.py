@@ -1,4 +1,4 @@
-"""Use a trained descriptor: synthesize from its mean images, any colour or any picture; export it.
+"""Use a trained descriptor: synthesize from where it starts, any colour or any picture; export it.
 
 Example: python DesNet/synthesize.py output/DesNet/egret --colour '#ff8800' --count 4 --to a.gif
 """
@@ -28,7 +28,7 @@ def make_parser() -> flags.Parser:
     """The flags, each with its default."""
     parser = flags.Parser("DesNet/synthesize.py", __doc__)
     parser.add_argument("run", metavar="RUN", type=Path, help="folder of a run of DesNet/main.py")
-    group = parser.add_argument_group("from where (by default the run's own mean images)")
+    group = parser.add_argument_group("from where (by default as the run itself)")
     add = group.add_mutually_exclusive_group().add_argument
     add(
         "--colour", nargs="+", metavar="COLOUR", help="flat images: #ff8800, orange, rgb(255,136,0)"
@@ -38,7 +38,7 @@ def make_parser() -> flags.Parser:
     add(
         "--count",
         type=flags.whole(1, 10**6),
-        help="so many chains: of the mean images, the first; of colours or pictures, so many each",
+        help="so many chains: of the run's own, the first; of colours or pictures, so many each",
     )
     add("--steps", type=flags.whole(1, 10**9), help="of a chain (default: those of the run)")
     export.add_flags(parser, "synthesized.png")
@@ -62,7 +62,7 @@ def choose_starts(model: DesNet, args: argparse.Namespace) -> np.ndarray:
             raise SettingsError(f"--colour: {error}; colours are such as '#ff8800'") from error
         starts = datasets.flat_images(colours, size)
     else:
-        return model.mean_images(args.count)
+        return model.starts(args.count)
     return starts.repeat(args.count or 1, 0)
 
 

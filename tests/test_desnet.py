@@ -190,6 +190,27 @@ def test_a_film_ends_where_its_chain_does():
     np.testing.assert_allclose(frames[-1], model.synthesize(), atol=1e-3)
 
 
+@pytest.mark.parametrize(("start", "width"), [("mean", 0), ("mean+noise", 16), ("noise", 50)])
+def test_chains_start_where_it_is_said(start, width):
+    model = desnet(start=start, ref_sigma=50.0)
+    colours = model.mean_colour if start == "noise" else model.mean_images()
+    starts = model.starts()
+    noise = starts - colours
+    np.testing.assert_allclose(noise.std(), width, rtol=0.05)
+    np.testing.assert_allclose(noise.mean((1, 2)), 0, atol=max(1e-3, width / 4))
+    np.testing.assert_array_equal(model.starts(2), starts[:2])
+
+
+def test_every_iteration_starts_from_noise_of_its_own(monkeypatch):
+    model = built(desnet(start="noise"))
+    fed = []
+    monkeypatch.setattr(
+        model, "_repeat", lambda feed, _: fed.append(feed[model.inputs.starts]) or {}
+    )
+    list(model.train(IMAGES, 2))
+    assert len({starts.tobytes() for starts in (*fed, model.starts())}) == 3
+
+
 def test_convergent_chains_go_on_where_they_stood():
     model = built(desnet(learning="convergent", num_steps=4, step_size=3.0, data_noise_start=0))
     moves = []

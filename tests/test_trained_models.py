@@ -18,6 +18,7 @@ VARIANTS = {
     "float32": ["--precision=float32"],
     "auto": [],  # bfloat16, where the processor multiplies it
     "convergent": ["--learning=convergent"],
+    "noisy": ["--start=mean+noise"],
 }
 LOAD = {"GenNet": GenNet.load, "DesNet": DesNet.load}
 
@@ -35,6 +36,7 @@ def runs(mains, tmp_path_factory):
     for name, variant in (
         *(("GenNet", "float32"), ("GenNet", "auto")),
         *(("DesNet", "float32"), ("DesNet", "auto"), ("DesNet", "convergent")),
+        ("DesNet", "noisy"),
     ):
         output = root / f"{name} {variant}"
         more = [*VARIANTS[variant], "--seed=3"]
@@ -64,7 +66,8 @@ def test_a_generator_that_is_loaded_gives_the_bits_of_its_run(runs, variant):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_descriptor_that_is_loaded_gives_the_bits_of_its_run(runs, variant):
     model, arrays = DesNet.load(str(runs["DesNet", variant])), results(runs["DesNet", variant])
-    np.testing.assert_array_equal(model.mean_images(), arrays["starts"])
+    np.testing.assert_array_equal(model.starts(), arrays["starts"])
+    assert np.array_equal(model.mean_images(), arrays["starts"]) == (variant != "noisy")
     np.testing.assert_array_equal(model.synthesize(), arrays["synthesized"])
     assert model.convergent == (variant == "convergent")
 

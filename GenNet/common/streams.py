@@ -38,6 +38,7 @@ class Stream(enum.IntEnum):
     COMPLETION = enum.auto()  # hidden pixels that a model draws given those that are seen
     DROPOUT = enum.auto()  # features that are hidden while a model learns, by iteration
     ANNEALING = enum.auto()  # of chains to the reference and back: starts and steps, by pass
+    STARTS = enum.auto()  # noise that chains start from, by iteration; 0: of what is shown
 
 
 def fold_in(key: tf.Tensor, number: tf.Tensor | int) -> tf.Tensor:
