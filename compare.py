@@ -97,12 +97,8 @@ def compare(members: list[Family]) -> dict[str, Any]:
 def print_table(category: str, found: dict[str, Any]) -> None:
     """Print the figures of a category, and what the models can do."""
     models = found["models"]
-    yardsticks = [
-        (f"{name}, {side} pixels", table.cells(bits, table.CLOSENESS))
-        for side, by_name in found["yardsticks"].items()
-        for name, bits in by_name.items()
-    ]
-    for columns, more in ((table.CLOSENESS, yardsticks), (table.SAMPLES, [])):
+    alone = [(name, table.cells(bits, table.CLOSENESS)) for name, bits in table.bits_alone(found)]
+    for columns, more in ((table.CLOSENESS, alone), (table.SAMPLES, [])):
         rows = [(name, table.cells(figures, columns)) for name, figures in models.items()]
         say("")
         for line in table.lines([column.heading for column in columns], rows + more):

@@ -16,10 +16,11 @@ def measure(family: Family) -> dict[str, Any]:
 
     Returns:
         image_size, images (learned), held_out (how many); bits, bits_held_out and, by a sigma that
-        is fitted to them, bits_held_out_fitted; how they are known; psnr and ssim of
-        reconstructions, psnr_held_out; of samples: how many, modes_hit of `images`, coverage and
-        expected_coverage, patch_distance, natural_tiles, copied_tiles; learning_seconds,
-        seconds_a_sample, parameters; abilities; whether it was learned on the split; its flags.
+        is fitted to them, bits_held_out_fitted; how they are known; bounds on the first two, by
+        name; psnr and ssim of reconstructions, psnr_held_out; of samples: how many, modes_hit of
+        `images`, coverage and expected_coverage, patch_distance, natural_tiles, copied_tiles;
+        learning_seconds, seconds_a_sample, parameters; abilities; whether it was learned on the
+        split; its flags.
     """
     arrays, metrics, told = family.arrays, family.metrics, family.likelihood
     images = arrays["images"]
@@ -34,7 +35,10 @@ def measure(family: Family) -> dict[str, Any]:
         "bits_held_out": held_out.get("bits_per_dim"),
         "bits_held_out_fitted": held_out.get("fitted"),
         "how": told.get("how"),
-        "bounds": told.get("bounds"),
+        "bounds": {
+            word: {"bits": bits["learned"], "bits_held_out": bits.get("held_out")}
+            for word, bits in told.get("bounds", {}).items()
+        },
         **_reconstructed(arrays),
         **_sampled(arrays),
         **{

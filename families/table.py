@@ -1,6 +1,6 @@
 """The table of the families: its columns, and a cell for every figure."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from common.experiment import ABILITIES
@@ -78,6 +78,16 @@ COLUMNS = [*CLOSENESS, *SAMPLES]
 def cells(figures: dict[str, Any], columns: list[Column]) -> list[str]:
     """The row of a model, or of a yardstick, which has bits per dimension alone."""
     return [column.text(figures) for column in columns]
+
+
+def bits_alone(found: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What has bits per dimension alone, of a category: bounds of models, then yardsticks."""
+    for model, figures in found["models"].items():
+        for word, bits in figures["bounds"].items():
+            yield f"{model}, {word}", bits
+    for side, by_name in found["yardsticks"].items():
+        for yardstick, bits in by_name.items():
+            yield f"{yardstick}, {side} pixels", bits
 
 
 def can(figures: dict[str, Any]) -> list[str]:

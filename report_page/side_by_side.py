@@ -50,16 +50,17 @@ def _category(output: Path, name: str, found: Any) -> Category:
     if not models or len(models) > MANY:
         raise DamagedError(f"it has no models of {name}")
     figures = {model: _figures(values) for model, values in models.items()}
-    yardsticks = [
-        (f"{yardstick}, {side} pixels", table.cells(_figures(bits), table.CLOSENESS))
-        for side, by_name in _dictionary(found.get("yardsticks")).items()
-        for yardstick, bits in _dictionary(by_name).items()
+    bounds = {m: {"bounds": _dictionary(_dictionary(v).get("bounds"))} for m, v in models.items()}
+    yardsticks = _dictionary(found.get("yardsticks"))
+    own = {"models": bounds, "yardsticks": {k: _dictionary(v) for k, v in yardsticks.items()}}
+    alone = [
+        (what, table.cells(_figures(bits), table.CLOSENESS)) for what, bits in table.bits_alone(own)
     ]
     tables = [
         (columns, [(model, table.cells(values, columns)) for model, values in figures.items()])
         for columns in (table.CLOSENESS, table.SAMPLES)
     ]
-    tables[0][1].extend(yardsticks[:MANY])
+    tables[0][1].extend(alone[:MANY])
     abilities = [(model, table.can(values)) for model, values in figures.items()]
     shown = [
         (f"{what} of {name}", _picture(output / f"{file}_{name}.png"))

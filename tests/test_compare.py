@@ -11,7 +11,7 @@ from PIL import Image
 
 import report
 from common import coverage
-from families import measures, runs
+from families import measures, runs, table
 from report_page import side_by_side
 
 RNG = np.random.default_rng(0)
@@ -31,6 +31,17 @@ def test_coverage_and_what_is_expected_of_it():
         draws = rng.normal(size=(6 + 4, 2, 2, 3)) * 10 + 128
         shares.append(coverage.coverage(draws[:6], draws[6:]))
     assert np.mean(shares) == pytest.approx(coverage.expected_coverage(6, 4), abs=0.04)
+
+
+def test_bounds_stand_between_the_models_and_the_yardsticks():
+    bounds = {"ELBO": {"bits": 2.5, "bits_held_out": None}}
+    models = {"VAE": {"bounds": bounds}, "GAN": {"bounds": {}}}
+    found = {"models": models, "yardsticks": {"16": {"uniform": {"bits": 8.0}}}}
+    rows = [(name, table.cells(bits, table.LIKELIHOOD)) for name, bits in table.bits_alone(found)]
+    assert rows == [
+        ("VAE, ELBO", ["2.50", "—", "—"]),
+        ("uniform, 16 pixels", ["8.00", "—", "—"]),
+    ]
 
 
 def test_yardsticks_are_those_of_files_and_of_a_gaussian():
