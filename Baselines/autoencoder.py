@@ -36,8 +36,8 @@ from generator_pictures import latent_plane
 from reconstruction import inputs_field, losses, pixels, transposed_affine
 
 EPOCHS, BATCH = {"conv": 1000, "dense": 5000}, 64
-SECONDS = {"conv": 0.0018, "dense": 0.0005}  # that an image of 64 x 64 takes, on two cores
-OVERHEAD = 3e-5  # and any image besides
+# Seconds on two cores of an iteration, and of each of its images of 64 x 64.
+ITERATION, IMAGE = 0.002, {"conv": 0.0073, "dense": 0.0003}
 # The codes move with every step of the encoder.  A decoder that learns faster keeps up with them.
 ENCODER_RATE = 0.1  # of the convolutional encoder, as a share of the decoder's
 JITTER = 1e-6  # share of the variance of the codes, added to it: some may lie on a line
@@ -74,6 +74,12 @@ class AutoencoderSettings(Settings):
     batch_size: int | None = flags.batch_size(str(BATCH))
     output_dir: Any = flags.output_dir("Autoencoder")
 
+    def iteration_seconds(self, batch: float) -> float:
+        """What an iteration of so many images takes on two cores, roughly."""
+        work = (self.width / 32) ** 2 if self.layers == "conv" else 1.0
+        image = IMAGE[self.layers] * (self.image_size / 64) ** 2
+        return (ITERATION + image * batch) * work
+
     def resolved(self, num_images: int) -> AutoencoderSettings:
         """These settings with nothing left open, for a number of images to learn.
 
@@ -83,10 +89,7 @@ class AutoencoderSettings(Settings):
         if self.layers == "conv" and (self.tied or self.activation == "linear"):
             flag = "--tied" if self.tied else "--activation linear"
             raise SettingsError(f"{flag} is of dense layers: add --layers dense, or leave it out")
-        seconds = SECONDS[self.layers] + OVERHEAD * (64 / self.image_size) ** 2
-        if self.layers == "conv":
-            seconds *= (self.width / 32) ** 2
-        return self.filled(num_images, EPOCHS[self.layers], BATCH, seconds)
+        return self.filled(num_images, EPOCHS[self.layers], BATCH)
 
 
 class Autoencoder(Decoder):

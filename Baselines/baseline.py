@@ -58,19 +58,17 @@ class Settings(flags.Settings):
         """
         raise NotImplementedError
 
-    def filled(self, num_images: int, epochs: int, batch: int, seconds: float) -> Any:
+    def filled(self, num_images: int, epochs: int, batch: int) -> Any:
         """These settings with the epochs and the batch size filled in.
 
         Args:
             num_images: that are learned.
             epochs: at most, of few images.
             batch: images in an iteration, at most.
-            seconds: that an image of 64 x 64 takes in an iteration, on two cores.
         """
-        image = seconds * (self.image_size / 64) ** 2
-        most = max(1, min(epochs, int(SECONDS / (image * num_images))))
         batch = self.batch_size_of(num_images, batch)
-        chosen: dict[str, Any] = {"num_epochs": self.num_epochs or most, "batch_size": batch}
+        epochs = self.epochs_of(num_images, epochs, batch, SECONDS)
+        chosen: dict[str, Any] = {"num_epochs": epochs, "batch_size": batch}
         return dataclasses.replace(self, **chosen)
 
 

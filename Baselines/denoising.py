@@ -14,6 +14,7 @@ filters W.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -37,7 +38,8 @@ NOISES = ("gaussian", "masking", "salt_and_pepper")
 PATCH = 12  # pixels: side of a patch of larger images
 PATCHES = 256  # in an iteration, about
 EPOCHS, BATCH = 6000, 128
-SECONDS = (1e-4, 4e-5)  # that an image takes, and a patch of it, on two cores
+# Seconds on two cores of an iteration, of each of its images, and of a patch of these.
+ITERATION, IMAGE, EACH = 0.003, 1e-5, 1.2e-5
 START = 0.01  # standard deviation of the weights: what is seen in a filter was learned
 GROUP = 4096  # patches that are computed at once outside of learning
 
@@ -92,15 +94,15 @@ class DenoisingSettings(Settings):
                 f"--patch_size {side} is more than the {self.image_size} pixels of an image: choose"
                 f" 2 to {self.image_size}, or leave it out"
             )
-        chosen = dataclasses.replace(self, patch_size=side)
-        batch = self.batch_size_of(num_images, BATCH)
-        image, patch = SECONDS
-        seconds = image + patch * chosen.patches_of(batch)
-        return chosen.filled(num_images, EPOCHS, BATCH, seconds * (64 / self.image_size) ** 2)
+        return dataclasses.replace(self, patch_size=side).filled(num_images, EPOCHS, BATCH)
 
-    def patches_of(self, batch: int) -> int:
+    def patches_of(self, batch: float) -> int:
         """Patches of an image in an iteration of so many images: one if it is the image."""
-        return 1 if self.patch_size == self.image_size else -(-PATCHES // batch)
+        return 1 if self.patch_size == self.image_size else math.ceil(PATCHES / batch)
+
+    def iteration_seconds(self, batch: float) -> float:
+        """What an iteration of so many images takes on two cores, roughly."""
+        return ITERATION + batch * (IMAGE + EACH * self.patches_of(batch))
 
 
 def corrupt(images: tf.Tensor, noise: str, level: float, key: tf.Tensor) -> tf.Tensor:

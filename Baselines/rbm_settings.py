@@ -117,6 +117,15 @@ class RBMSettings(Settings):
         """D, visible units."""
         return self.image_size**2 * 3
 
+    def iteration_seconds(self, batch: float) -> float:
+        """What an iteration of so many images takes on two cores, roughly."""
+        seconds = ITERATION
+        if self.visible == "binary" and self.enumerated:
+            passes = 2 if self.learning == "exact" else 1
+            seconds += passes * UNIT * self.dimensions * 2**self.hidden
+        image = IMAGE + STEP * self.cd_steps * (self.learning != "exact")
+        return seconds + batch * image * (self.image_size / 64) ** 2
+
     def resolved(self, num_images: int) -> RBMSettings:
         """These settings with nothing left open, for a number of images to learn.
 
@@ -129,19 +138,12 @@ class RBMSettings(Settings):
                 f" choose at most {partition.LARGEST}, or --learning pcd"
             )
         learning = self.learning or ("exact" if self.enumerated else "pcd")
-        seconds = ITERATION
-        if self.visible == "binary" and self.enumerated:
-            passes = 2 if learning == "exact" else 1
-            seconds += passes * UNIT * self.dimensions * 2**self.hidden
-        batch = min(num_images, self.batch_size or BATCH)
+        batch = self.batch_size_of(num_images, BATCH)
         epochs = max(1, min(EPOCHS, ITERATIONS // math.ceil(num_images / batch)))
-        seconds *= (64 / self.image_size) ** 2 / batch  # `filled` counts in images of 64 x 64
-        seconds += IMAGE + STEP * self.cd_steps * (learning != "exact")
-        filled = self.filled(num_images, epochs, BATCH, seconds)
+        filled = dataclasses.replace(self, learning=learning).filled(num_images, epochs, BATCH)
         rates = RATES if self.visible == "gaussian" else BINARY_RATES
         return dataclasses.replace(
             filled,
-            learning=learning,
             learn_sigma=learning == "exact" if self.learn_sigma is None else self.learn_sigma,
             learning_rate=self.learning_rate or rates[learning],
             annealing_steps=self.annealing_steps or STEPS[self.visible],

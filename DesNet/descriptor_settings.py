@@ -12,7 +12,6 @@ from descriptor_network import NETWORKS
 
 # Images in an iteration at most.  Short runs compete for images: all are to be there at once.
 BATCH = {"short_run": 16, "convergent": 7}
-SECONDS = 0.01  # that an image takes in an iteration, see README, How fast it is
 GROWING = 0.4  # share of the run, at its start, in which the contrast of the images grows
 ANNEALED = 0.6  # share of the run, at its start, in which the noise on the images shrinks
 OVERSHOOT = 16.0  # grey levels that chains of black and white images may overshoot by
@@ -28,6 +27,8 @@ START_NOISE = 16.0  # grey levels: standard deviation of what is added to a mean
 
 # Steps of a chain in an iteration: every sampler evaluates the network 30 times.
 SAMPLERS = {"langevin": 30, "mala": 30, "hmc": 6}
+# Seconds that an image of 64 x 64 takes in an iteration of so many steps on two cores, by sampler.
+SECONDS = {"langevin": 0.01, "mala": 0.017, "hmc": 0.014}
 
 # The settings of the two ways to learn.  A short run drifts, along steep slopes.  Its images begin
 # near the flat colours that chains start from, so that every one draws the chain beside it along,
@@ -256,6 +257,12 @@ class Settings(flags.Settings):
         fall = left / self.decay if self.decay else 1.0
         return (self.learning_rate or 0.0) * min(1.0, (iteration + 1) / WARM_UP_STEPS, fall)
 
+    def iteration_seconds(self, batch: float) -> float:
+        """What an iteration of so many images takes on two cores, roughly."""
+        usual = SAMPLERS[self.sampler]
+        length = (self.num_steps or usual) / usual
+        return batch * SECONDS[self.sampler] * length * (self.image_size / 64) ** 2
+
     def resolved(self, num_images: int) -> Settings:
         """These settings with nothing left open, for a number of images to learn.
 
@@ -273,7 +280,8 @@ class Settings(flags.Settings):
             name: value if getattr(self, name) is None else getattr(self, name)
             for name, value in defaults.items()
         }
-        chosen["num_epochs"] = self.epochs_of(num_images, LEARNING[learning]["num_epochs"], SECONDS)
+        batch_size = self.batch_size_of(num_images, BATCH[learning])
+        chosen["num_epochs"] = self.epochs_of(num_images, defaults["num_epochs"], batch_size)
         if chosen["data_noise"] == 0:
             if self.data_noise_start:
                 raise SettingsError(
@@ -287,7 +295,7 @@ class Settings(flags.Settings):
         return dataclasses.replace(
             self,
             learning=learning,
-            batch_size=self.batch_size_of(num_images, BATCH[learning]),
+            batch_size=batch_size,
             num_steps=self.num_steps or SAMPLERS[self.sampler],
             precision=session.resolve_precision(self.precision, self.device, objection),
             **chosen,

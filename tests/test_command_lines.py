@@ -64,6 +64,7 @@ def test_a_run_writes_all_it_promises(name, pictures, tmp_path):
     done = command(alone / "main.py", *flags(name, pictures, tmp_path / "out"), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "3 images of cats" in done.stdout
+    assert "iterations, less than a minute of learning on 2 cores" in done.stdout
     assert "results.npz" in done.stdout
     for word in ("Warning", "WARNING", "oneDNN", "Traceback"):
         assert word not in done.stdout + done.stderr

@@ -4,9 +4,10 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from common import flags
+from common import command, flags
 from common.flags import SettingsError
 from descriptor_settings import LEARNING
 from descriptor_settings import Settings as DescriptorSettings
@@ -92,6 +93,25 @@ def test_a_default_run_fits_its_budget(settings_class):
     large = settings_class(image_size=128).resolved(1000)
     assert large.num_epochs < settings_class().resolved(1000).num_epochs
     assert settings_class(num_epochs=700).resolved(10_000).num_epochs == 700
+    for n in (1, 11, 100, 1000, 10_000):
+        assert 0 < settings_class().resolved(n).seconds(n) <= 540
+    long, short = (settings_class(num_epochs=n).resolved(11).seconds(11) for n in (6000, 600))
+    np.testing.assert_allclose(long, 10 * short)
+
+
+def test_what_a_large_z_costs_is_foretold():
+    seconds = {d: GeneratorSettings(z_dim=d).resolved(11).seconds(11) for d in (2, 100)}
+    assert seconds[100] > 20 * seconds[2]
+    of_mala = GeneratorSettings(z_dim=100, sampler="mala").resolved(11).seconds(11)
+    assert of_mala < seconds[100] / 5
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(3, "less than"), (80, "a minute"), (150, "2 minutes"), (7300, "2 hours"), (1e7, "days")],
+)
+def test_a_time_is_said_roughly(seconds, words):
+    assert words in command.duration(seconds)
 
 
 def test_batches_are_even():

@@ -69,6 +69,9 @@ def _learn(experiment: Experiment, run: Run) -> None:
         f" {experiment.images.shape[1]} x {experiment.images.shape[2]},"
         f" {workers}{session.describe(settings.device)}, {experiment.describe()}"
     )
+    if cluster.size == 1 and session.num_cores(settings.device):
+        seconds = settings.seconds(len(experiment.names)) * (1 - len(run.history) / max(total, 1))
+        say(f"{total - len(run.history):,} iterations, {duration(seconds)} of learning on 2 cores")
     run.tell(
         sentence=experiment.sentence(),
         charts=[chart._asdict() for chart in (*experiment.losses, *experiment.diagnostics)],
@@ -97,6 +100,15 @@ def _learn(experiment: Experiment, run: Run) -> None:
     headline = save_results(experiment, run)
     experiment.finish(run)
     run.report(headline, total)
+
+
+def duration(seconds: float) -> str:
+    """A time that is known roughly, in words."""
+    if seconds < 60:
+        return "less than a minute"
+    if seconds < 5400:
+        return f"about {seconds / 60:.0f} minutes" if seconds >= 90 else "about a minute"
+    return f"about {seconds / 3600:.0f} hours" if seconds < 172_800 else "days"
 
 
 def is_logged(iteration: int, settings: Settings) -> bool:

@@ -268,16 +268,30 @@ class Settings:
                 )
         return told
 
-    def epochs_of(self, num_images: int, most: int, seconds: float) -> int:
-        """The epochs that were asked for, or else `most`, or as many as fit into BUDGET.
+    def iteration_seconds(self, batch: float) -> float:
+        """What an iteration of so many images takes on two cores, roughly."""
+        raise NotImplementedError
+
+    def epoch_seconds(self, num_images: int, batch: int) -> float:
+        """What an epoch of so many images in even batches takes on two cores, roughly."""
+        batches = math.ceil(num_images / batch)
+        return batches * self.iteration_seconds(num_images / batches)
+
+    def seconds(self, num_images: int) -> float:
+        """What learning takes on two cores, roughly, by settings that are resolved."""
+        return (self.num_epochs or 0) * self.epoch_seconds(num_images, self.batch_size or 1)
+
+    def epochs_of(self, num_images: int, most: int, batch: int, budget: float = BUDGET) -> int:
+        """The epochs that were asked for, or else `most`, or as many as fit into a budget.
 
         Args:
             num_images: in an epoch.
             most: epochs, where images are few.
-            seconds: that an image of 64 x 64 takes in an iteration, on two cores.
+            batch: images in an iteration.
+            budget: seconds of learning.
         """
-        image = seconds * (self.image_size / 64) ** 2
-        return self.num_epochs or max(1, min(most, int(BUDGET / (image * num_images))))
+        fit = int(budget / self.epoch_seconds(num_images, batch))
+        return self.num_epochs or max(1, min(most, fit))
 
     def batch_size_of(self, num_images: int, most: int) -> int:
         """The batch size that was asked for, or else one of even batches, of at most `most`.
