@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -152,8 +152,9 @@ class DesNet(Model):
         num_steps: tf.Tensor | int | None = None,
         first_step: tf.Tensor | int = 0,
         adjust: tf.Tensor | bool = True,
+        visible: tf.Tensor | None = None,
     ) -> samplers.Chains:
-        """Chains of p(Y) from the given images.
+        """Chains of p(Y) from the given images, or of p(hidden pixels | visible ones).
 
         The name is the assignment's; the sampler is that of the settings, of which plain Langevin
         dynamics, Y <- Y + (delta^2 / 2) d log p(Y) / dY + delta U, is one.
@@ -165,21 +166,30 @@ class DesNet(Model):
             num_steps: length, by default l.
             first_step: number of the first step, for chains that go on.
             adjust: whether MALA and HMC put their proposals to the test.
+            visible: bool [B, S, S, 1], pixels that stay as they are given; None: none.
         """
+
+        def seen(position: tf.Tensor) -> tf.Tensor:
+            """The image at a position, which counts where pixels are hidden."""
+            return position if visible is None else tf.where_v2(visible, images, position)
+
         num_leapfrog = self.settings.num_leapfrog
         sample: dict[str, Callable] = {
-            "langevin": partial(samplers.langevin, score_fn=self.score),
+            "langevin": partial(
+                samplers.langevin, score_fn=lambda position: self.score(seen(position))
+            ),
             "mala": partial(samplers.mala, adjust=adjust),
             "hmc": partial(samplers.hmc, num_leapfrog=num_leapfrog, adjust=adjust),
         }
-        return sample[self.settings.sampler](
-            self.log_prob,
+        chains = sample[self.settings.sampler](
+            lambda position: self.log_prob(seen(position)),
             images,
             step_size,
             self.settings.num_steps if num_steps is None else num_steps,
             key,
             first_step=first_step,
         )
+        return chains._replace(position=seen(chains.position))
 
     # Learning
 
@@ -369,17 +379,25 @@ class DesNet(Model):
         """The mean colours of the first n training images: [n, S, S, 3] in [0, 255]."""
         return datasets.flat_images(self.colours[:n], self.settings.image_size)
 
-    def starts(self, n: int | None = None) -> np.ndarray:
-        """Where the chains of the first n training images start: [n, S, S, 3].
+    def starts(self, n: int | None = None, start: str | None = None) -> np.ndarray:
+        """Where chains start, those of the training images in turn: [n, S, S, 3].
 
-        As the setting `start` says: mean images, mean images with noise N(0, START_NOISE^2), or
-        the reference N(mean colour, s^2).  The noise is always the same.
+        Mean images, mean images with noise N(0, START_NOISE^2), or noise, the reference
+        N(mean colour, s^2).  The noise is always the same.
+
+        Args:
+            n: how many; by default one of each training image.
+            start: of STARTS; by default that of the settings.
         """
-        return self._starts(slice(n))
+        every = len(self.colours)
+        return self._starts(np.arange(n or every) % every, start=start)
 
-    def _starts(self, rows: slice | np.ndarray, draw: int = 0) -> np.ndarray:
+    def _starts(
+        self, rows: slice | np.ndarray, draw: int = 0, start: str | None = None
+    ) -> np.ndarray:
         """Where the chains of some training images start, with the noise of a draw."""
-        settings, start, side = self.settings, self.settings.start, self.settings.image_size
+        settings, side = self.settings, self.settings.image_size
+        start = start or settings.start
         if start == "mean":
             return datasets.flat_images(self.colours[rows], side)
         colours, width = self.colours, START_NOISE
@@ -423,6 +441,59 @@ class DesNet(Model):
             index = np.arange(self.num_chains)[:n]
             return self.session.run(self._stand, {self.inputs.index: index})
         return self.run_chains(self.starts(n), self.settings.num_steps or 1)
+
+    def complete(
+        self, images: np.ndarray, visible: np.ndarray, num_steps: int | None = None
+    ) -> np.ndarray:
+        """Images with their hidden pixels drawn: chains of p(hidden pixels | visible ones).
+
+        Each starts where all hidden pixels have the mean colour of the visible ones.
+
+        Args:
+            images: [n, S, S, 3] in [0, 255].
+            visible: [n, S, S, 1], not 0 where a pixel is seen.
+            num_steps: of a chain; by default those of the run.
+
+        Returns:
+            [n, S, S, 3], unclipped; the visible pixels as they were.
+        """
+        shown, mask = np.asarray(visible) != 0, np.broadcast_to(visible, images.shape) != 0
+        colours = images.mean((1, 2), where=mask, dtype=np.float64)
+        starts = np.where(shown, images, datasets.flat_images(colours, images.shape[1]))
+        parts = []
+        for i in range(0, len(images), GROUP):
+            part = slice(i, i + GROUP)
+            feed = {
+                self.inputs.starts: starts[part],
+                self._visible: shown[part],
+                self.inputs.index: np.arange(len(starts))[part] % self.num_chains,
+                self.inputs.num_steps: num_steps or self.settings.num_steps,
+                self.inputs.group: i // GROUP,
+            }
+            parts.append(self.session.run(self._completed, feed))
+        return np.concatenate(parts)
+
+    @cached_property
+    def _completed(self) -> tf.Tensor:
+        """Where chains that see some pixels end, [B, S, S, 3] in [0, 255]."""
+        inputs, settings = self.inputs, self.settings
+        with self.session.graph.as_default(), self._network.precision(settings.precision):
+            iteration = tf.cast(self._iteration, tf.int32)
+            key = streams.key(settings.seed, Stream.COMPLETION, iteration, inputs.group)
+            chains = self.langevin_dynamics(
+                inputs.starts - self.mean_colour,
+                tf.gather(self.step_sizes, inputs.index),
+                key,
+                num_steps=inputs.num_steps,
+                visible=self._visible,
+            )
+            return chains.position + self.mean_colour
+
+    @cached_property
+    def _visible(self) -> tf.Tensor:
+        side = self.settings.image_size
+        with self.session.graph.as_default():
+            return tf.placeholder(tf.bool, [None, side, side, 1], "visible")
 
     def energies(self, images: np.ndarray) -> np.ndarray:
         """-log p(Y) [n] of images [n, S, S, 3] in [0, 255], up to the constant log Z, in nats."""

@@ -40,7 +40,7 @@ class Experiment(experiment.Experiment):
 
     name = "DesNet"
     command_line = ["DesNet/main.py"]
-    abilities = ("sample", "score")
+    abilities = ("sample", "score", "complete")
     roles = {"images": "images", "samples": "synthesized", "holdout": "holdout"}
     settings_class = Settings
     losses = [

@@ -16,11 +16,12 @@ from pathlib import Path
 import numpy as np
 from PIL import ImageColor
 
-from common import datasets, export, fitting, flags
+from common import datasets, export, fitting, flags, occlusion
 from common.export import Made
 from common.flags import SettingsError
 from common.run_folder import Folder
 from descriptor_pictures import FRAMES, film
+from descriptor_settings import STARTS
 from DesNet import DesNet, load
 
 
@@ -34,11 +35,20 @@ def make_parser() -> flags.Parser:
         "--colour", nargs="+", metavar="COLOUR", help="flat images: #ff8800, orange, rgb(255,136,0)"
     )
     add("--from", dest="files", nargs="+", metavar="FILE", type=Path, help="pictures")
+    start = flags.choice(list(STARTS))
+    add("--start", type=start, **start.options, help="as of DesNet/main.py")
     add = parser.add_argument_group("how").add_argument
     add(
         "--count",
         type=flags.whole(1, 10**6),
-        help="so many chains: of the run's own, the first; of colours or pictures, so many each",
+        help="so many chains: of the run's own starts in turn; of colours or pictures, each",
+    )
+    add(
+        "--occlude",
+        type=occlusion.HOW,
+        **occlusion.HOW.options,
+        help="hide a share of the pixels of --from at random (1%% to 99%%), or a square by its"
+        " side (20px), and draw these alone, given the others",
     )
     add("--steps", type=flags.whole(1, 10**9), help="of a chain (default: those of the run)")
     export.add_flags(parser, "synthesized.png")
@@ -62,8 +72,25 @@ def choose_starts(model: DesNet, args: argparse.Namespace) -> np.ndarray:
             raise SettingsError(f"--colour: {error}; colours are such as '#ff8800'") from error
         starts = datasets.flat_images(colours, size)
     else:
-        return model.starts(args.count)
+        return model.starts(args.count, args.start)
     return starts.repeat(args.count or 1, 0)
+
+
+def complete(model: DesNet, args: argparse.Namespace) -> Made:
+    """Pictures whose hidden pixels are drawn.
+
+    Raises:
+        SettingsError: there are no pictures.
+        DatasetError: a file that is no readable image, or a square as large as one.
+    """
+    if not args.files:
+        raise SettingsError("--occlude hides pixels of pictures: name them with --from")
+    pictures, settings = choose_starts(model, args), model.settings
+    visible = occlusion.visible_pixels(
+        args.occlude, len(pictures), settings.image_size, settings.seed
+    )
+    completed = model.complete(pictures, visible, args.steps)
+    return Made(completed, {"pictures": pictures, "visible": visible})
 
 
 def make(model: DesNet, to: Path, args: argparse.Namespace) -> Made:
@@ -73,13 +100,16 @@ def make(model: DesNet, to: Path, args: argparse.Namespace) -> Made:
         SettingsError: a colour that is none.
         DatasetError: a file that is no readable image.
     """
+    if args.occlude:
+        return complete(model, args)
     steps: int = args.steps or model.settings.num_steps or 1
     starts = choose_starts(model, args)
     arrays = {"starts": np.asarray(starts)}
     if to.suffix == ".gif":
         chains = film(model, starts, fitting.evenly(steps + 1, FRAMES).tolist())
         return Made(chains[-1], arrays, chains)
-    if args.files or args.colour or args.steps:
+    new = args.files or args.colour or args.start or args.steps
+    if new or len(starts) > model.num_chains:
         return Made(model.run_chains(starts, steps), arrays)
     return Made(model.synthesize(args.count), arrays)  # as results.npz holds them
 

@@ -6,8 +6,8 @@ import dataclasses
 import math
 from pathlib import Path
 
-from common import flags, session
-from common.flags import choice, number, setting, switch, text, whole
+from common import flags, occlusion, session
+from common.flags import choice, number, setting, switch, whole
 
 # Steps of inference in an iteration and their size, for each sampler.  Langevin is stable only for
 # delta^2 < 4 / lambda, lambda the largest eigenvalue of I + J^T J / sigma^2, J = df/dz: about 0.02
@@ -105,11 +105,7 @@ class Settings(flags.Settings):
     holdout: list[str] | None = flags.holdout("reconstructed by inference alone")
     occlude: str | None = setting(
         None,
-        text(
-            r"[1-9]\d?%|[1-9]\d*px",
-            "a share from 1% to 99%, or the side of a square such as 20px",
-            metavar="HOW",
-        ),
+        occlusion.HOW,
         "hide pixels of every image, and restore them: a share at random (1%% to 99%%), or a square"
         " at a random place, by its side (20px)",
         group="what learning does not see",

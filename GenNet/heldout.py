@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from common import datasets, figures, streams
-from common.streams import Stream
+from common import datasets, figures
+from common.occlusion import visible_pixels
 
 MAX_ROUNDS = 500  # of imputing hidden pixels
 TOLERANCE = 1e-3  # grey levels: root mean square change of the hidden pixels at which it ends
@@ -38,42 +38,6 @@ class Restored(NamedTuple):
     generator: np.ndarray  # [n, S, S, 3] in [0, 255], as are the next two
     pca: np.ndarray
     mean_image: np.ndarray  # [S, S, 3]
-
-
-def visible_pixels(how: str, num_images: int, image_size: int, seed: int) -> np.ndarray:
-    """Draw which pixels of each image are seen.
-
-    Args:
-        how: "70%" hides that share of the pixels, at random; "20px" a square of that side, at a
-            random place.  A hidden pixel is hidden in all channels.
-        num_images: N.
-        image_size: S.
-        seed: of the run.
-
-    Returns:
-        [N, S, S, 1] bool.
-
-    Raises:
-        DatasetError: the square is not smaller than the image.
-    """
-    rng = streams.generator(seed, Stream.OCCLUSION)
-    visible = np.ones([num_images, image_size, image_size, 1], bool)
-    if how.endswith("%"):
-        count = round(int(how[:-1]) / 100 * image_size**2)
-        for pixels in visible.reshape(num_images, -1):
-            pixels[rng.permutation(image_size**2)[:count]] = False
-        return visible
-    side = int(how[:-2])
-    if side >= image_size:
-        raise datasets.DatasetError(
-            f"--occlude {how} hides whole images of {image_size} x {image_size} pixels:"
-            f" choose a square of 1px to {image_size - 1}px."
-        )
-    for image, (top, left) in zip(
-        visible, rng.integers(0, image_size - side + 1, [num_images, 2]), strict=True
-    ):
-        image[top : top + side, left : left + side] = False
-    return visible
 
 
 def split(

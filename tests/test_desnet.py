@@ -179,6 +179,14 @@ def test_a_descriptor_of_zero_samples_its_reference(sampler, step_size, variance
     values = model.run_chains(np.full((50, SIDE, SIDE, 3), 127.5), 150) - 127.5
     assert values.mean() == pytest.approx(0, abs=0.02)
     assert values.var() == pytest.approx(variance, rel=0.02)
+    # Hidden pixels are drawn of the same law, whatever the visible ones are.
+    images, visible = np.full((50, SIDE, SIDE, 3), 128.5), np.zeros([50, SIDE, SIDE, 1])
+    visible[:, ::2] = 1
+    completed = model.complete(images, visible, 150)
+    np.testing.assert_allclose(completed[:, ::2], 128.5, atol=1e-4)
+    hidden = completed[:, 1::2] - 127.5
+    assert hidden.mean() == pytest.approx(0, abs=0.05)
+    assert hidden.var() == pytest.approx(variance, rel=0.03)
 
 
 def test_a_film_ends_where_its_chain_does():

@@ -22,11 +22,12 @@ from conftest import (
 from PIL import Image
 
 import heldout
+from common.occlusion import visible_pixels
 from inference import infer
 from report_page.tables import number
 
 RNG = np.random.default_rng(0)
-VISIBLE = heldout.visible_pixels("60%", 3, SIDE, 0)
+VISIBLE = visible_pixels("60%", 3, SIDE, 0)
 OTHER = np.where(VISIBLE, IMAGES, 255 - IMAGES)  # other hidden pixels
 
 
@@ -51,7 +52,7 @@ def family(n):
 
 @pytest.mark.parametrize("percent", [1, 50, 99])
 def test_a_share_of_every_image_is_hidden(percent):
-    visible = heldout.visible_pixels(f"{percent}%", 5, SIDE, 0)
+    visible = visible_pixels(f"{percent}%", 5, SIDE, 0)
     assert visible.shape == (5, SIDE, SIDE, 1)  # a pixel is hidden in all channels
     assert set((~visible).sum((1, 2, 3))) == {round(percent / 100 * SIDE**2)}
     if percent > 1:
@@ -59,7 +60,7 @@ def test_a_share_of_every_image_is_hidden(percent):
 
 
 def test_a_square_of_every_image_is_hidden():
-    visible = heldout.visible_pixels("5px", 200, SIDE, 0)[..., 0]
+    visible = visible_pixels("5px", 200, SIDE, 0)[..., 0]
     corners = set()
     for hidden in ~visible:
         rows, columns = np.flatnonzero(hidden.any(1)), np.flatnonzero(hidden.any(0))
@@ -70,7 +71,7 @@ def test_a_square_of_every_image_is_hidden():
 
 
 def test_the_seed_decides_what_is_hidden():
-    first, again, other = (heldout.visible_pixels("50%", 2, SIDE, seed) for seed in (1, 1, 2))
+    first, again, other = (visible_pixels("50%", 2, SIDE, seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
 
@@ -129,7 +130,7 @@ def test_hidden_pixels_do_not_enter_learning_or_inference(sampler):
 def test_hidden_pixels_and_new_images_are_restored_better_than_by_the_mean_image():
     images = family(9)
     learned, new = images[:8], images[8:]
-    visible = heldout.visible_pixels("50%", 9, SIDE, 0)
+    visible = visible_pixels("50%", 9, SIDE, 0)
     model = built(
         gennet(
             num_images=8,
@@ -186,7 +187,7 @@ def test_components_of_whole_images_are_those_of_the_singular_value_decompositio
 
 def test_components_find_the_hidden_pixels_of_a_plane_of_images():
     images = family(42)  # every pixel is visible in several
-    visible = heldout.visible_pixels("50%", 42, SIDE, 0)
+    visible = visible_pixels("50%", 42, SIDE, 0)
     pca = heldout.PCA(images[:40], visible[:40], 2)
     np.testing.assert_allclose(pca.fitted, images[:40], atol=0.5)
     np.testing.assert_allclose(pca.project(images[40:], visible[40:]), images[40:], atol=0.5)
@@ -194,7 +195,7 @@ def test_components_find_the_hidden_pixels_of_a_plane_of_images():
 
 def test_errors_are_of_hidden_pixels_in_grey_levels():
     image = np.full([1, SIDE, SIDE, 3], 100.0)
-    visible = heldout.visible_pixels("50%", 1, SIDE, 0)
+    visible = visible_pixels("50%", 1, SIDE, 0)
     off = np.where(visible, 0.0, [103.0, 103.0, 104.0])
     part = heldout.Part(image, ["a"], visible)
     errors = heldout.errors(heldout.Restored(part, off, image, image[0] + 300))

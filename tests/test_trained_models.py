@@ -133,6 +133,25 @@ def test_synthesis_commands_write_what_the_run_holds(runs, tools, tmp_path, vari
     Image.fromarray(np.full((16, 16, 3), 90, np.uint8)).save(picture)
     show(tools["DesNet"], folder, "--from", picture, "--steps", 30, "--to", tmp_path / "c.gif")
     assert Image.open(tmp_path / "c.gif").n_frames > 5
+    show(tools["DesNet"], folder, "--start", "noise", "--count", 5, "--to", tmp_path / "d.npz")
+    written = np.load(tmp_path / "d.npz")
+    assert written["images"].shape == (5, 16, 16, 3)
+    assert written["starts"].std() > 30
+
+
+@pytest.mark.parametrize("variant", ["auto", "convergent"])
+def test_hidden_pixels_of_pictures_are_drawn_given_the_others(runs, tools, tmp_path, variant):
+    folder = runs["DesNet", variant]
+    picture = folder.parents[1] / "data" / "cats" / "0.png"
+    asked = ["--from", picture, "--occlude", "40%", "--count", 2]
+    show(tools["DesNet"], folder, *asked, "--to", tmp_path / "a.npz")
+    written = np.load(tmp_path / "a.npz")
+    seen = np.broadcast_to(written["visible"], written["images"].shape)
+    assert round(seen.mean(), 2) == 0.6
+    np.testing.assert_allclose(written["images"][seen], written["pictures"][seen], atol=1e-3)
+    drawn = written["images"][~seen]
+    assert (drawn != written["pictures"][~seen]).mean() > 0.99
+    assert np.isfinite(drawn).all()
 
 
 def test_a_saved_model_is_used_with_tensorflow_alone(runs, tools, tmp_path):
@@ -219,6 +238,8 @@ def test_a_run_of_the_other_model_is_told(runs, tools, capsys):
         ("DesNet", ["--colour=nocolour"], "nocolour"),
         ("DesNet", ["--from", "{tmp}/no.png"], "no.png"),
         ("DesNet", ["--steps=0"], "from 1 to"),
+        ("DesNet", ["--occlude=50%"], "name them with --from"),
+        ("DesNet", ["--from", "{tmp}/file", "--occlude=half"], "a share from 1% to 99%"),
         ("DesNet", ["--export={tmp}/file/b"], "cannot write"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
