@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
-from scipy.special import logsumexp
 
 from common.session import tf
 from common.streams import fold_in
@@ -109,14 +107,6 @@ def gradient_of_log_sum(
     return gradients
 
 
-class Estimate(NamedTuple):
-    """A partition function, estimated."""
-
-    log_z: float
-    standard_error: float  # of log_z
-    effective: float  # weights that tell as much as all of them
-
-
 def annealed(
     energy: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
     step: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor],
@@ -154,24 +144,6 @@ def annealed(
         parallel_iterations=1,
     )
     return log_weights
-
-
-def estimate(log_weights: np.ndarray, log_z_start: float) -> Estimate:
-    """The partition function of annealed weights [C], and how far it is to be trusted.
-
-    Its standard error is that of the mean weight over the mean weight, which is too small if no
-    chain has found where most of the mass lies.
-
-    Args:
-        log_weights: of `annealed`.
-        log_z_start: logarithm of the partition function at beta = 0.
-    """
-    count = len(log_weights)
-    weights = np.exp(log_weights - log_weights.max())
-    error = weights.std(ddof=1) / np.sqrt(count) / weights.mean() if count > 1 else np.inf
-    log_mean = logsumexp(log_weights) - np.log(count)
-    effective = weights.sum() ** 2 / (weights**2).sum()
-    return Estimate(float(log_z_start + log_mean), float(error), float(effective))
 
 
 def effective_number(log_probabilities: np.ndarray) -> float:

@@ -118,11 +118,11 @@ class RBMExperiment(Experiment):
         model, settings = self.model, self.settings
         with doing("Annealed importance sampling"):
             annealed = model.annealed_log_partition()
-        self.log_z = annealed.log_z
+        self.log_z = annealed.log_mean
         figures: dict[str, Any] = {
-            "log_z_annealed": annealed.log_z,
+            "log_z_annealed": annealed.log_mean,
             "log_z_standard_error": annealed.standard_error,
-            "annealed_effective": annealed.effective,
+            "annealed_effective": annealed.effective_chains,
         }
         if settings.enumerated:
             self.log_z = model.log_partition()

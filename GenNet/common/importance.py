@@ -1,0 +1,26 @@
+"""Means of importance weights, which are known by their logarithms."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import logsumexp
+
+
+class Estimate(NamedTuple):
+    """A mean of weights, by its logarithm."""
+
+    log_mean: float  # nats
+    standard_error: float  # of it, by the jackknife over the chains
+    effective_chains: float  # (sum w)^2 / sum w^2: 1 if a single one outweighs all others
+
+
+def estimate(log_weights: np.ndarray) -> Estimate:
+    """The logarithm of the mean weight of n >= 2 chains, and how much it leans on any of them."""
+    n = len(log_weights)
+    without = np.array([logsumexp(np.delete(log_weights, i)) for i in range(n)]) - np.log(n - 1)
+    error = np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum())
+    total = logsumexp(log_weights)
+    effective = np.exp(2 * total - logsumexp(2 * log_weights))
+    return Estimate(float(total - np.log(n)), float(error), float(effective))
