@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run baselines cluster report docs test bench bench-gpu attack sentences format common clean
+.PHONY: run baselines cluster report docs test robust bench bench-gpu attack sentences format common clean
 
 run: $(VENV)/run-ready
 	$(BIN)/python GenNet/main.py
@@ -28,6 +28,7 @@ baselines: $(VENV)/run-ready
 	for model in autoencoder denoising vae gan pixelcnn rbm; do \
 		$(BIN)/python Baselines/main.py $$model $(SHARED) --image_size $(SIZE) || exit $$?; done
 	$(BIN)/python Baselines/main.py pixelrnn $(SHARED) --image_size $(RNN_SIZE)
+	$(BIN)/python Baselines/main.py boltzmann
 	$(BIN)/python compare.py --category $(CATEGORY)
 
 # One page of every run under output/.
@@ -40,7 +41,7 @@ test: $(VENV)/test-ready
 	cd GenNet && ../$(BIN)/mypy --config-file ../pyproject.toml *.py common/*.py ../data/*.py
 	cd DesNet && ../$(BIN)/mypy --config-file ../pyproject.toml *.py
 	cd Baselines && ../$(BIN)/mypy --config-file ../pyproject.toml *.py
-	$(BIN)/mypy report.py compare.py cluster.py benchmarks/bench.py benchmarks/gpu.py attacks/attack.py docs/make.py
+	$(BIN)/mypy report.py compare.py cluster.py benchmarks/bench.py benchmarks/gpu.py benchmarks/robust.py attacks/attack.py docs/make.py
 	$(BIN)/python -m pytest
 
 # Every picture and figure of the README and docs/, from the code that is committed: two hours,
@@ -54,6 +55,10 @@ docs: $(VENV)/test-ready
 bench: $(VENV)/bench-ready
 	$(BIN)/python benchmarks/bench.py $(BENCH)
 	$(BIN)/python benchmarks/scaling.py
+
+# Both models with default flags on folders that no default is tuned to: an hour.
+robust: $(VENV)/run-ready
+	$(BIN)/python benchmarks/robust.py $(ROBUST)
 
 # The same steps on a GPU, for which TensorFlow and PyTorch are to be installed for CUDA.
 bench-gpu: $(VENV)/bench-ready

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from conftest import IMAGES, ROOT, fails, load_file
 
-from common import convolutions, layers
+from common import convolutions, datasets, layers
 from descriptor_settings import Settings as DescriptorSettings
 from DesNet import DesNet
 from generator_settings import Settings as GeneratorSettings
@@ -14,6 +14,7 @@ from GenNet import GenNet
 
 bench = load_file(ROOT / "benchmarks" / "bench.py")
 gpu = load_file(ROOT / "benchmarks" / "gpu.py")
+robust = load_file(ROOT / "benchmarks" / "robust.py")
 
 
 def operations(build):
@@ -91,3 +92,24 @@ def test_the_benchmark_of_a_gpu_times_the_same_work(monkeypatch, capsys):
         assert row["gflop"] == flop / 1e9
         assert row["times"]["ours, TF32"]["gflop_per_second"] == flop / 2e9
     assert capsys.readouterr().out.count("2000.00 ms  (1000.00 to 3000.00)") == 2
+
+
+def test_folders_of_every_kind_are_made_without_a_network(tmp_path):
+    counts = {"both": 18, "mirrored": 22, "digits": 50, "gradients": 12, "one": 1, "equal": 2}
+    loaded = {}
+    for name in {*robust.folders.FOLDERS} - {"many"}:
+        robust.folders.write(name, tmp_path / name)
+        loaded[name] = datasets.load(tmp_path / name, 16)
+        assert not loaded[name].skipped
+    assert {name: len(loaded[name].names) for name in counts} == counts
+    np.testing.assert_array_equal(*loaded["equal"].images)
+    np.testing.assert_array_equal(loaded["grey"].images[..., 0], loaded["grey"].images[..., 2])
+    mirrored = loaded["mirrored"].images.astype(int)
+    assert np.abs(mirrored[0] - mirrored[1][:, ::-1]).max() <= 1
+
+
+def test_a_run_that_fails_is_a_row_of_the_table(monkeypatch, capsys):
+    monkeypatch.setattr(robust.folders, "write", lambda name, folder: folder.mkdir())
+    robust.main(["--folders", "one"])
+    row = capsys.readouterr().out.splitlines()[1]
+    assert row.count("no readable image in") == 2
