@@ -337,7 +337,9 @@ class Experiment(experiment.Experiment):
             run.save_json(likelihood.FILE, told)
             numbers["bits_per_dim"] = told["learned"]["bits_per_dim"]
         with doing("Pictures"):
-            shown = pictures.common_pictures(arrays) | self.own_pictures(arrays)
+            shown = pictures.common_pictures(
+                arrays, getattr(self.settings, "z_dim", 0)
+            ) | self.own_pictures(arrays)
         kept = ("psnr", "psnr_worst", "ssim", "natural_tiles", "bits_per_dim")
         headline = {name: numbers[name] for name in kept if name in numbers}
         arrays = {name: array for name, array in arrays.items() if array.size}

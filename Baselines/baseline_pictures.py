@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 
 from common import figures, naturalness
 from common.run_folder import Picture, png
+from generator_pictures import interpolation_panel
 
 COLUMNS = 11  # images in a row of a panel of reconstructions
 SHOWN = 55  # pairs in it at most
-GRID_SIDE, GRID_REACH = 8, 2.0  # of the panel over the plane of z, as GenNet's
 LEAST = 96  # pixels that an image takes in a panel, however small it is
 
 
@@ -21,30 +21,12 @@ def scale(images: np.ndarray) -> int:
     return max(figures.SCALE, LEAST // images.shape[1])
 
 
-def pairs_panel(
-    parts: dict[str, np.ndarray], title: str, scale: int = figures.SCALE, shown: int = SHOWN
-) -> Figure:
-    """Images that belong together one below another, COLUMNS in a row.
-
-    Args:
-        parts: by label, as many images [N, S, S, 3] in each.
-        title: of the figure.
-        scale: of a pixel.
-        shown: of each part, at most.
-    """
-    wrapped = [figures.wrapped(part[:shown], COLUMNS) for part in parts.values()]
-    rows = [row for together in zip(*wrapped, strict=True) for row in together]
-    labels = list(parts) * (len(rows) // len(parts))
-    count = len(next(iter(parts.values())))
-    return figures.panel(rows, figures.first_of(title, shown, count), labels, scale=scale)
-
-
 def reconstruction_panel(
     images: np.ndarray, reconstructions: np.ndarray, scale: int = figures.SCALE
 ) -> Figure:
     """Images over their reconstructions."""
     parts = {"image": images, "reconstruction": reconstructions}
-    return pairs_panel(parts, "Images and their reconstructions", scale)
+    return figures.stacked(parts, "Images and their reconstructions", COLUMNS, SHOWN, scale)
 
 
 def samples_panel(samples: np.ndarray, columns: int = 8, scale: int = figures.SCALE) -> Figure:
@@ -52,16 +34,8 @@ def samples_panel(samples: np.ndarray, columns: int = 8, scale: int = figures.SC
     return figures.panel(figures.wrapped(samples, columns), "Samples of the model", scale=scale)
 
 
-def plane_panel(images: np.ndarray, scale: int = figures.SCALE) -> Figure:
-    """The images over the plane of z, an even grid: z_1 grows to the right, z_2 upward."""
-    values = np.linspace(-GRID_REACH, GRID_REACH, GRID_SIDE)
-    axis = [f"{value:.2f}".replace("-", "−") for value in values]
-    rows = figures.wrapped(images, GRID_SIDE)
-    return figures.panel(rows, "The plane of z", axis[::-1], axis, "z₂", "z₁", scale=scale)
-
-
-def common_pictures(arrays: dict[str, np.ndarray]) -> dict[str, Picture]:
-    """Pictures of what the arrays of a run hold."""
+def common_pictures(arrays: dict[str, np.ndarray], z_dim: int) -> dict[str, Picture]:
+    """Pictures of what the arrays of a run hold, and of the plane of a z of so many dimensions."""
     shown: dict[str, Picture] = {}
     large = scale(arrays["images"])
     for name, part, made in (
@@ -73,7 +47,8 @@ def common_pictures(arrays: dict[str, np.ndarray]) -> dict[str, Picture]:
     if "samples" in arrays:
         shown["samples.png"] = png(samples_panel(arrays["samples"], scale=large))
     if "interpolation" in arrays:
-        shown["interpolation.png"] = png(plane_panel(arrays["interpolation"], large))
+        plane = interpolation_panel(arrays["interpolation"], z_dim, large)
+        shown["interpolation.png"] = png(plane)
     return shown
 
 

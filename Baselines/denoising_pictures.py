@@ -27,8 +27,8 @@ def denoised(made: Denoised) -> Picture:
     """Images, corrupted, denoised and clean."""
     parts = {"corrupted": made.corrupted, "denoised": made.denoised, "clean": made.images}
     scale = baseline_pictures.scale(made.images)
-    shown = 2 * baseline_pictures.COLUMNS
-    return png(baseline_pictures.pairs_panel(parts, "Images denoised", scale, shown))
+    columns = baseline_pictures.COLUMNS
+    return png(figures.stacked(parts, "Images denoised", columns, 2 * columns, scale))
 
 
 def as_images(filters: np.ndarray) -> np.ndarray:

@@ -57,7 +57,8 @@ def surprise_panel(model: Autoregressive, images: np.ndarray, scale: int) -> Fig
     """Images over the bits of each of their pixels, white at MOST_BITS."""
     shown = np.repeat(model.bits(images)[..., None], 3, -1) * 255 / MOST_BITS
     parts = {"image": images, "bits": shown}
-    return pictures.pairs_panel(parts, "Bits of every pixel, given those before it", scale)
+    title = "Bits of every pixel, given those before it"
+    return figures.stacked(parts, title, pictures.COLUMNS, pictures.SHOWN, scale)
 
 
 def hidden_psnr(images: np.ndarray, drawn: np.ndarray) -> float:

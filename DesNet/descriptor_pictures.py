@@ -32,14 +32,8 @@ def synthesis_panel(
         start: the setting.
     """
     one, all_of_them = STARTS[start]
-    rows: list[np.ndarray] = []
-    labels: list[str] = []
-    parts = (figures.wrapped(part[:SHOWN], COLUMNS) for part in (images, starts, synthesized))
-    for group in zip(*parts, strict=True):
-        rows.extend(group)
-        labels.extend(["training image", one, "synthesized"])
-    title = figures.first_of(f"Synthesis from {all_of_them}", SHOWN, len(images))
-    return figures.panel(rows, title, labels)
+    parts = {"training image": images, one: starts, "synthesized": synthesized}
+    return figures.stacked(parts, f"Synthesis from {all_of_them}", COLUMNS, SHOWN)
 
 
 def film(model: DesNet, starts: np.ndarray, steps: Sequence[int]) -> np.ndarray:

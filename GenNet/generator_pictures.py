@@ -49,14 +49,9 @@ SEVERAL_PLANES = {
 
 def reconstruction_panel(images: np.ndarray, reconstructions: np.ndarray) -> Figure:
     """Training images over their reconstructions, COLUMNS pairs a row, the first SHOWN pairs."""
-    parts = (figures.wrapped(part[:SHOWN], COLUMNS) for part in (images, reconstructions))
-    rows: list[np.ndarray] = []
-    labels: list[str] = []
-    for pair in zip(*parts, strict=True):
-        rows.extend(pair)
-        labels.extend(["training image", "reconstruction"])
+    parts = {"training image": images, "reconstruction": reconstructions}
     title = "Training images and their reconstructions f(Z)"
-    return figures.panel(rows, figures.first_of(title, SHOWN, len(images)), labels)
+    return figures.stacked(parts, title, COLUMNS, SHOWN)
 
 
 def latent_plane(z: np.ndarray, images: np.ndarray) -> Figure:
@@ -85,15 +80,23 @@ def latent_plane(z: np.ndarray, images: np.ndarray) -> Figure:
     return figure
 
 
-def interpolation_panel(interpolation: np.ndarray, z_dim: int) -> Figure:
-    """f(z) on the even grid over the plane that `GenNet.interpolate` takes; on its one axis."""
+def interpolation_panel(
+    interpolation: np.ndarray, z_dim: int, scale: int = figures.SCALE
+) -> Figure:
+    """F(z) on the even grid over the plane that `latents.plane` takes, or on its one axis.
+
+    Args:
+        interpolation: [GRID_SIDE^2, S, S, 3] in [0, 255].
+        z_dim: d.
+        scale: of a pixel.
+    """
     values = np.linspace(-GRID_REACH, GRID_REACH, GRID_SIDE)
     axis = [f"{value:.2f}".replace("-", "−") for value in values]
     rows = figures.wrapped(interpolation, GRID_SIDE)
     if z_dim == 1:
-        return figures.panel(rows[:1], "f(z) along z", (), axis, "", "z₁")
+        return figures.panel(rows[:1], "f(z) along z", (), axis, "", "z₁", scale=scale)
     title = "f(z) over the plane of z" + ", its other dimensions 0" * (z_dim > 2)
-    return figures.panel(rows, title, axis[::-1], axis, "z₂", "z₁")
+    return figures.panel(rows, title, axis[::-1], axis, "z₂", "z₁", scale=scale)
 
 
 def samples_panel(samples: np.ndarray) -> Figure:

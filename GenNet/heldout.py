@@ -197,6 +197,4 @@ def panel(restored: Restored, title: str) -> Figure:
     if not part.visible.all():
         rows["seen"] = np.where(part.visible, part.images, HIDDEN_COLOUR)
     rows |= {WAYS[way]: images for way, images in _by_way(restored).items()}
-    columns = [figures.wrapped(row[:SHOWN], COLUMNS) for row in rows.values()]
-    stacked = [row for group in zip(*columns, strict=True) for row in group]
-    return figures.panel(stacked, title, list(rows) * len(columns[0]))
+    return figures.stacked(rows, title, COLUMNS, SHOWN)

@@ -163,6 +163,25 @@ def write_panel(panel: Figure, file: IO[bytes], side: int) -> None:
     panel.savefig(file, format="png", metadata={"tiles": tiles})
 
 
+def stacked(
+    parts: dict[str, np.ndarray], title: str, columns: int, most: int, scale: int = SCALE
+) -> Figure:
+    """A panel of images that belong together, one below another.
+
+    Args:
+        parts: by label, as many images [N, S, S, 3] in [0, 255] in each.
+        title: of the figure.
+        columns: images in a row, at most.
+        most: images of each part, at most.
+        scale: of a pixel.
+    """
+    each = [wrapped(part[:most], columns) for part in parts.values()]
+    rows = [row for together in zip(*each, strict=True) for row in together]
+    labels = list(parts) * len(each[0])
+    count = len(next(iter(parts.values())))
+    return panel(rows, first_of(title, most, count), labels, scale=scale)
+
+
 def first_of(title: str, shown: int, count: int) -> str:
     """The title of a panel of at most `shown` images of `count`, which says if there are more."""
     return title if count <= shown else f"{title}: the first {shown} of {count}"
