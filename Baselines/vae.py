@@ -14,7 +14,6 @@ Sigma is learned: the best one for a batch is the root of its mean squared error
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from scipy.special import logsumexp
 
 import decoder_likelihood
 import generator_pictures
+import grey_levels
 from baseline import Decoder, DecoderSettings, Experiment
 from common import command, flags, streams
 from common.console import doing
@@ -187,7 +187,10 @@ class VAE(Decoder):
         self._z = tf.placeholder(tf.float32, [None, settings.z_dim], "z")
         self._generated = (self.generator(self._z) + 1) * 127.5
         self._inferred = self.posterior(self.inputs.images / 127.5 - 1)
-        self._error = tf.reduce_sum(tf.square(self.inputs.images - self._generated), [1, 2, 3])
+        self._sigma = tf.placeholder(tf.float32, [], "sigma")
+        self._log_likelihood = grey_levels.gaussian(
+            self.inputs.images, self._generated, self._sigma
+        )
 
     # What users call: numpy in, numpy out
 
@@ -206,7 +209,7 @@ class VAE(Decoder):
         their exponentials is the importance-weighted bound (Burda et al., ICLR 2016).
 
         Args:
-            images: [n, S, S, 3] in [0, 255], of which p is a density in grey levels.
+            images: [n, S, S, 3], whole numbers in [0, 255]; p is integrated over grey levels.
             sigma: of the noise, in grey levels.
             draws: of each image.
         """
@@ -215,15 +218,12 @@ class VAE(Decoder):
         for image, mean, log_std in zip(images, *self._posteriors(images), strict=True):
             noise = rng.normal(size=(draws, self.settings.z_dim))
             z = mean + np.exp(log_std) * noise
-            errors = [
-                self.session.run(
-                    self._error, {self.inputs.images: image[None], self._z: z[i : i + CHUNK]}
-                )
+            fed = {self.inputs.images: image[None], self._sigma: sigma}
+            parts = [
+                self.session.run(self._log_likelihood, {**fed, self._z: z[i : i + CHUNK]})
                 for i in range(0, draws, CHUNK)
             ]
-            likelihood = -np.concatenate(errors).astype(np.float64) / (2 * sigma**2)
-            likelihood -= image.size / 2 * math.log(2 * math.pi * sigma**2)
-            weights.append(likelihood + ((noise**2 - z**2) / 2 + log_std).sum(1))
+            weights.append(np.concatenate(parts) + ((noise**2 - z**2) / 2 + log_std).sum(1))
         return np.array(weights)
 
     def _posteriors(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

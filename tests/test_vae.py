@@ -5,12 +5,16 @@ import pytest
 from conftest import IMAGES, SIDE
 from evaluation import evaluate
 from scipy.integrate import quad
+from scipy.special import logsumexp
 
+import grey_levels
 import quadrature
+from common.likelihood import gaussian_grey_levels
 from common.session import tf
 from vae import VAE, VAESettings, importance_weighted
 
 LEVEL = 24.0  # grey levels: a noise that leaves the posteriors wide
+WHOLE = IMAGES.round()
 
 
 def learned(epochs=60, **options):
@@ -25,8 +29,13 @@ def trained():
     return learned()
 
 
+def log_joint(decode, z, flat):
+    """Log p(Y, z) of an 8-bit image [D] at z [n, 2]."""
+    return gaussian_grey_levels(flat, decode(z), LEVEL) - (z**2).sum(1) / 2 - np.log(2 * np.pi)
+
+
 def exact(model, image):
-    """The posterior of an image in grey levels, by quadrature."""
+    """What decodes z, and log p(Y) of an 8-bit image by quadrature."""
     flat = image.reshape(1, -1).astype(np.float64)
 
     def decode(z):
@@ -35,34 +44,37 @@ def exact(model, image):
     start = np.concatenate(
         [quadrature.starts(decode, flat, LEVEL)[0], model.infer(image[None]).astype(np.float64)]
     )
-    return decode, quadrature.posterior(decode, flat[0], LEVEL, start)
+    masses = []
+    for grid in quadrature.posterior(decode, flat[0], LEVEL, start).grids:
+        cell = grid.log_mass - quadrature.log_joint(decode, grid.z, flat, LEVEL)[0]
+        masses.append(log_joint(decode, grid.z, flat[0]) + cell)
+    return decode, logsumexp(np.concatenate(masses))
 
 
 def test_the_bound_lies_below_the_exact_value_by_the_kl_of_the_posterior(trained):
     model = trained[0]
-    weights = model.log_weights(IMAGES, LEVEL, 20_000)
-    for image, log_weights in zip(IMAGES, weights, strict=True):
-        decode, posterior = exact(model, image)
+    weights = model.log_weights(WHOLE, LEVEL, 20_000)
+    for image, log_weights in zip(WHOLE, weights, strict=True):
+        decode, log_p = exact(model, image)
         mean, log_std = (part[0] for part in model._posteriors(image[None]))
         # KL(q || p) on a grid over q, in its own standard deviations.
         axis = np.arange(-6, 6, 0.1) + 0.05
         w = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
         z = mean + np.exp(log_std) * w
         log_q = -(w**2).sum(1) / 2 - np.log(2 * np.pi)
-        flat = image.reshape(1, -1).astype(np.float64)
-        log_joint = quadrature.log_joint(decode, z, flat, LEVEL)[0] + log_std.sum()
-        kl = float((np.exp(log_q) * (log_q - (log_joint - posterior.log_p))).sum() * 0.01)
-        gap = posterior.log_p - log_weights.mean()
+        log_p_of_z = log_joint(decode, z, image.ravel().astype(np.float64)) + log_std.sum() - log_p
+        kl = float((np.exp(log_q) * (log_q - log_p_of_z)).sum() * 0.01)
+        gap = log_p - log_weights.mean()
         assert kl > 0.02
         assert gap == pytest.approx(kl, rel=0.01, abs=4 * log_weights.std() / 20_000**0.5)
 
 
 def test_importance_weighted_bounds_rise_to_the_exact_value(trained):
     model = trained[0]
-    weights = model.log_weights(IMAGES, LEVEL, 20_000)
+    weights = model.log_weights(WHOLE, LEVEL, 20_000)
     bounds = [importance_weighted(weights, draws) for draws in (1, 10, 1000)]
     assert (np.diff(bounds, axis=0) > 0).all()
-    truth = [exact(model, image)[1].log_p for image in IMAGES]
+    truth = [exact(model, image)[1] for image in WHOLE]
     np.testing.assert_allclose(importance_weighted(weights, 20_000), truth, atol=0.1)
 
 
@@ -101,3 +113,20 @@ def test_the_record_splits_the_bound_and_learning_lowers_it(trained):
 def test_a_noise_that_is_given_stays():
     records = learned(epochs=2, sigma=0.5)[1]
     assert [record["sigma"] for record in records] == pytest.approx([0.5 * 127.5] * 2)
+
+
+@pytest.mark.parametrize("sigma", [0.3, 0.7, 3.0, 40.0])
+def test_grey_levels_in_a_graph_are_those_of_scipy(sigma):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (4000, 1)).astype(np.float32)
+    images[:200], images[200:400] = 0, 255
+    means = images + rng.normal(size=images.shape) * np.exp(rng.uniform(-3, 4.5, images.shape))
+    expected = gaussian_grey_levels(images.astype(np.float64), means, sigma)
+    (found,) = evaluate(
+        lambda: [
+            grey_levels.gaussian(
+                tf.constant(images), tf.constant(means, tf.float32), tf.constant(sigma, tf.float32)
+            )
+        ]
+    )
+    np.testing.assert_allclose(found, expected, rtol=3e-4, atol=1e-5)
