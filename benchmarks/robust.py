@@ -1,7 +1,7 @@
 """Learn folders that no default is tuned to, each with default flags, and print what comes of it.
 
-Both models learn each of the folders of folders.py: an hour on 2 cores.  Writes
-robust.json next to this file, unless only some of them are learned.
+Both models learn each of the folders of folders.py: an hour on 2 cores.  Writes robust.json next to
+this file, after every folder; those that are not learned stay in it as they were.
 Example: python benchmarks/robust.py --folders gradients one
 """
 
@@ -20,8 +20,9 @@ sys.path[:0] = [str(HERE), str(ROOT / "GenNet")]
 import folders  # noqa: E402
 
 from common import flags, naturalness  # noqa: E402
-from common.files import read_arrays, write_json  # noqa: E402
+from common.files import read_arrays, read_json, write_json  # noqa: E402
 
+JSON = HERE / "robust.json"  # seed -> folder -> model -> figures
 MODELS = ("GenNet", "DesNet")
 KEPT = {  # figures of metrics.json
     "GenNet": ("psnr", "psnr_worst", "ssim", "psnr_baseline", "natural_tiles", "ghost_tiles"),
@@ -70,7 +71,7 @@ def learn(model: str, data: Path, category: str, seed: int) -> dict[str, Any]:
     return told
 
 
-def line(name: str, found: dict[str, dict[str, Any]]) -> str:
+def line(name: str, found: dict[str, Any]) -> str:
     """The row of a folder."""
     cells = [f"{name:<12}"]
     for model in MODELS:
@@ -93,15 +94,16 @@ def main(arguments: list[str] | None = None) -> None:
     args: argparse.Namespace = make_parser().parse_args(arguments)
     heading = "images   flat   PSNR  worst   SSIM  {}  patch back  time"
     print(f"{'':<12} |GenNet: {heading.format('nat.')} |DesNet: {heading.format('ghosts')}")
-    results: dict[str, Any] = {}
+    told = read_json(JSON) if JSON.exists() else {}
+    results: dict[str, Any] = told.get(str(args.seed), {})
     for name in args.folders or folders.FOLDERS:
         with tempfile.TemporaryDirectory() as data:
             folders.write(name, Path(data) / name)
             results[name] = {model: learn(model, Path(data), name, args.seed) for model in MODELS}
+        results[name]["what"] = folders.FOLDERS[name][0]
         print(line(name, results[name]), flush=True)
-    if not args.folders:
-        what = {name: about for name, (about, _) in folders.FOLDERS.items()}
-        write_json(HERE / "robust.json", {"seed": args.seed, "what": what, "folders": results})
+        in_order = {name: results[name] for name in folders.FOLDERS if name in results}
+        write_json(JSON, told | {str(args.seed): in_order})
 
 
 if __name__ == "__main__":

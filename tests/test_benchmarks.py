@@ -1,5 +1,6 @@
 """What the benchmark rests on: its count of operations, and rounds that alternate."""
 
+import json
 from importlib import import_module
 
 import numpy as np
@@ -108,8 +109,10 @@ def test_folders_of_every_kind_are_made_without_a_network(tmp_path):
     assert np.abs(mirrored[0] - mirrored[1][:, ::-1]).max() <= 1
 
 
-def test_a_run_that_fails_is_a_row_of_the_table(monkeypatch, capsys):
+def test_a_run_that_fails_is_a_row_of_the_table(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(robust.folders, "write", lambda name, folder: folder.mkdir())
+    monkeypatch.setattr(robust, "JSON", tmp_path / "robust.json")
     robust.main(["--folders", "one"])
     row = capsys.readouterr().out.splitlines()[1]
     assert row.count("no readable image in") == 2
+    assert set(json.loads((tmp_path / "robust.json").read_text())["0"]) == {"one"}
