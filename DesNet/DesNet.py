@@ -29,7 +29,14 @@ from common.shards import Shard
 from common.streams import Stream
 from descriptor_learning import Inputs, Synthesis, compare, learn
 from descriptor_network import NETWORKS
-from descriptor_settings import ANNEALED, LEARNING, SAMPLERS, START_NOISE, Settings
+from descriptor_settings import (
+    ANNEALED,
+    CONVERGENT_STEPS,
+    LEARNING,
+    SAMPLERS,
+    START_NOISE,
+    Settings,
+)
 from guard import running_autocorrelation
 
 __all__ = ["LEARNING", "NETWORKS", "SAMPLERS", "DesNet", "DivergenceError", "Settings", "load"]
@@ -331,14 +338,14 @@ class DesNet(Model):
         Raises:
             DivergenceError: going back again and again does not help.
         """
-        settings = self.settings
+        settings, own_colours = self.settings, self.colours[self.shard.own]
         total = self.shard.iterations(settings, num_epochs)
         first = int(self.session.run(self._iteration))
         if self.convergent and first == 0:
             every = np.arange(self.num_chains)
             standing = {
                 self.inputs.index: every,
-                self.inputs.starts: self._starts(self.chain_shard.own),
+                self.inputs.starts: self.starts(self.chain_shard.total)[self.chain_shard.own],
             }
             self.session.run(self._begin, standing)
         for iteration, index, batch in self.shard.batches(images, settings, first, total):
@@ -355,7 +362,8 @@ class DesNet(Model):
                 # Of a landscape that still forms, the test would see every roughness.
                 feed[self.inputs.adjust] = iteration >= ANNEALED * total
             else:
-                starts = self._starts(self.shard.own.start + index, iteration + 1)
+                draw = iteration + 1, self.cluster.rank
+                starts = self._starts(own_colours[index], settings.start, *draw)
                 feed |= {self.inputs.index: index, self.inputs.starts: starts}
             yield {"iteration": iteration + 1, **self._repeat(feed, iteration)}
 
@@ -379,6 +387,13 @@ class DesNet(Model):
         """The mean colours of the first n training images: [n, S, S, 3] in [0, 255]."""
         return datasets.flat_images(self.colours[:n], self.settings.image_size)
 
+    @property
+    def chain_length(self) -> int:
+        """Steps of a new chain: those of learning, or to where chains that never end are."""
+        if self.convergent:
+            return CONVERGENT_STEPS[self.settings.sampler]
+        return self.settings.num_steps or 1
+
     def starts(self, n: int | None = None, start: str | None = None) -> np.ndarray:
         """Where chains start, those of the training images in turn: [n, S, S, 3].
 
@@ -390,21 +405,19 @@ class DesNet(Model):
             start: of STARTS; by default that of the settings.
         """
         every = len(self.colours)
-        return self._starts(np.arange(n or every) % every, start=start)
+        colours = self.colours[np.arange(n or every) % every]
+        return self._starts(colours, start or self.settings.start)
 
-    def _starts(
-        self, rows: slice | np.ndarray, draw: int = 0, start: str | None = None
-    ) -> np.ndarray:
-        """Where the chains of some training images start, with the noise of a draw."""
-        settings, side = self.settings, self.settings.image_size
-        start = start or settings.start
-        if start == "mean":
-            return datasets.flat_images(self.colours[rows], side)
-        colours, width = self.colours, START_NOISE
+    def _starts(self, colours: np.ndarray, start: str, *draw: int) -> np.ndarray:
+        """Where chains of training images of these colours start, with the noise of a draw."""
+        settings, width = self.settings, START_NOISE
         if start == "noise":
-            colours, width = np.broadcast_to(self.mean_colour, colours.shape), settings.ref_sigma
-        flat = datasets.flat_images(colours[rows], side)
-        rng = streams.generator(settings.seed, Stream.STARTS, draw, self.cluster.rank)
+            colours = np.broadcast_to(self.mean_colour, colours.shape)
+            width = settings.ref_sigma
+        flat = datasets.flat_images(colours, settings.image_size)
+        if start == "mean":
+            return flat
+        rng = streams.generator(settings.seed, Stream.STARTS, *draw)
         return flat + np.float32(width) * rng.standard_normal(flat.shape, np.float32)
 
     def run_chains(self, starts: np.ndarray, num_steps: int, first_step: int = 0) -> np.ndarray:
@@ -443,7 +456,11 @@ class DesNet(Model):
         return self.run_chains(self.starts(n), self.settings.num_steps or 1)
 
     def complete(
-        self, images: np.ndarray, visible: np.ndarray, num_steps: int | None = None
+        self,
+        images: np.ndarray,
+        visible: np.ndarray,
+        num_steps: int | None = None,
+        first_step: int = 0,
     ) -> np.ndarray:
         """Images with their hidden pixels drawn: chains of p(hidden pixels | visible ones).
 
@@ -452,14 +469,17 @@ class DesNet(Model):
         Args:
             images: [n, S, S, 3] in [0, 255].
             visible: [n, S, S, 1], not 0 where a pixel is seen.
-            num_steps: of a chain; by default those of the run.
+            num_steps: of a chain; by default `chain_length`.
+            first_step: number of the first step, for chains that go on from where images stand.
 
         Returns:
             [n, S, S, 3], unclipped; the visible pixels as they were.
         """
-        shown, mask = np.asarray(visible) != 0, np.broadcast_to(visible, images.shape) != 0
-        colours = images.mean((1, 2), where=mask, dtype=np.float64)
-        starts = np.where(shown, images, datasets.flat_images(colours, images.shape[1]))
+        shown, starts = np.asarray(visible) != 0, images
+        if not first_step:
+            seen = np.broadcast_to(shown | ~shown.any((1, 2, 3), keepdims=True), images.shape)
+            colours = images.mean((1, 2), where=seen, dtype=np.float64)
+            starts = np.where(shown, images, datasets.flat_images(colours, images.shape[1]))
         parts = []
         for i in range(0, len(images), GROUP):
             part = slice(i, i + GROUP)
@@ -467,7 +487,8 @@ class DesNet(Model):
                 self.inputs.starts: starts[part],
                 self._visible: shown[part],
                 self.inputs.index: np.arange(len(starts))[part] % self.num_chains,
-                self.inputs.num_steps: num_steps or self.settings.num_steps,
+                self.inputs.num_steps: self.chain_length if num_steps is None else num_steps,
+                self.inputs.first_step: first_step,
                 self.inputs.group: i // GROUP,
             }
             parts.append(self.session.run(self._completed, feed))
@@ -485,6 +506,7 @@ class DesNet(Model):
                 tf.gather(self.step_sizes, inputs.index),
                 key,
                 num_steps=inputs.num_steps,
+                first_step=inputs.first_step,
                 visible=self._visible,
             )
             return chains.position + self.mean_colour

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -16,8 +16,6 @@ COLUMNS = 7  # images in a row of a panel, and chains that are shown step by ste
 SHOWN = 28  # images in the panel of synthesis
 FRAMES = 31  # steps of a chain that its pictures show
 MILLISECONDS = 120  # that a step is shown
-# Steps that the pictures show of chains that learning never restarts.
-CONVERGENT_STEPS = {"langevin": 1000, "mala": 1000, "hmc": 200}
 
 
 def synthesis_panel(
@@ -36,15 +34,22 @@ def synthesis_panel(
     return figures.stacked(parts, f"Synthesis from {all_of_them}", COLUMNS, SHOWN)
 
 
-def film(model: DesNet, starts: np.ndarray, steps: Sequence[int]) -> np.ndarray:
-    """Chains from `starts` [n, S, S, 3] after each of `steps`, an ascending list of F numbers.
+def film(
+    run: Callable[[np.ndarray, int, int], np.ndarray], starts: np.ndarray, steps: Sequence[int]
+) -> np.ndarray:
+    """Chains after each of some numbers of steps.
+
+    Args:
+        run: takes chains [n, S, S, 3] so many steps further, from a step on: `DesNet.run_chains`.
+        starts: likewise.
+        steps: F numbers, ascending.
 
     Returns:
         [F, n, S, S, 3] in [0, 255], unclipped.
     """
     frames, frame, done = [], starts, 0
     for step in steps:
-        frame = model.run_chains(frame, step - done, done)
+        frame = run(frame, step - done, done)
         frames.append(frame)
         done = step
     return np.stack(frames)
@@ -56,11 +61,9 @@ def chain_pictures(model: DesNet) -> dict[str, Picture]:
     chain.webp is a sprite (see `figures.sprite`): a row is a step, from the first to the last in
     even strides, and a column is a chain.
     """
-    length = model.settings.num_steps or 1
-    if model.convergent:
-        length = CONVERGENT_STEPS[model.settings.sampler]
+    length = model.chain_length
     steps = fitting.evenly(length + 1, FRAMES).tolist()
-    chains = film(model, model.starts(COLUMNS), steps)
+    chains = film(model.run_chains, model.starts(min(COLUMNS, len(model.colours))), steps)
     sprite = figures.sprite(chains.reshape(-1, *chains.shape[2:]), chains.shape[1])
     words = [f"step {step:,}" for step in steps]
     frames = figures.numbered([figures.tiles([step]) for step in chains], words)

@@ -27,6 +27,9 @@ START_NOISE = 16.0  # grey levels: standard deviation of what is added to a mean
 
 # Steps of a chain in an iteration: every sampler evaluates the network 30 times.
 SAMPLERS = {"langevin": 30, "mala": 30, "hmc": 6}
+# Steps that a new chain takes to arrive where learning never starts one anew.
+CONVERGENT_STEPS = {"langevin": 1000, "mala": 1000, "hmc": 200}
+LEAPFROG = 5  # gradient evaluations in a step of hmc
 # Seconds on two cores of an iteration of so many steps, and of each of its images of 64 x 64.
 ITERATION, IMAGE = 0.013, {"langevin": 0.0085, "mala": 0.015, "hmc": 0.0122}
 
@@ -129,7 +132,7 @@ class Settings(flags.Settings):
     )
     # At the step size that it adapts to, five make about half a turn of its orbit.
     num_leapfrog: int = setting(
-        5, whole(1, 1000), "gradient evaluations in a step of hmc", group="sampling"
+        LEAPFROG, whole(1, 1000), "gradient evaluations in a step of hmc", group="sampling"
     )
     start: str = setting(
         "mean",
@@ -148,7 +151,7 @@ class Settings(flags.Settings):
     learning: str | None = setting(
         None,
         choice(list(LEARNING)),
-        "short_run: chains start from mean images at every iteration; convergent: they never end,"
+        "short_run: chains start anew at every iteration; convergent: they never end,"
         " and stay images (default: short_run for langevin, convergent for mala and hmc)",
         group="learning",
     )
@@ -260,8 +263,11 @@ class Settings(flags.Settings):
     def iteration_seconds(self, batch: float) -> float:
         """What an iteration of so many images takes on two cores, roughly."""
         usual = SAMPLERS[self.sampler]
+        length = (self.num_steps or usual) / usual
+        if self.sampler == "hmc":
+            length *= self.num_leapfrog / LEAPFROG
         image = IMAGE[self.sampler] * (self.image_size / 64) ** 2
-        return (ITERATION + batch * image) * (self.num_steps or usual) / usual
+        return (ITERATION + batch * image) * length
 
     def resolved(self, num_images: int) -> Settings:
         """These settings with nothing left open, for a number of images to learn.
@@ -281,7 +287,9 @@ class Settings(flags.Settings):
             for name, value in defaults.items()
         }
         batch_size = self.batch_size_of(num_images, BATCH[learning])
-        chosen["num_epochs"] = self.epochs_of(num_images, defaults["num_epochs"], batch_size)
+        # Fewer of many images; longer chains take the time that they take.
+        usual = dataclasses.replace(self, num_steps=None, num_leapfrog=LEAPFROG)
+        chosen["num_epochs"] = usual.epochs_of(num_images, defaults["num_epochs"], batch_size)
         if chosen["data_noise"] == 0:
             if self.data_noise_start:
                 raise SettingsError(

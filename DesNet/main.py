@@ -126,7 +126,7 @@ class Experiment(experiment.Experiment):
         return self.learner.train(self.images[: self.learner.shard.count])
 
     def progress(self) -> Figure:
-        """The first training images, their mean images, and what is synthesized from these."""
+        """The first training images, where their chains start, and where these end."""
         first = self.images[: pictures.COLUMNS]
         starts, made = self.model.starts(len(first)), self.model.synthesize(len(first))
         return pictures.synthesis_panel(first, starts, made, self.model.settings.start)

@@ -50,7 +50,11 @@ def make_parser() -> flags.Parser:
         help="hide a share of the pixels of --from at random (1%% to 99%%), or a square by its"
         " side (20px), and draw these alone, given the others",
     )
-    add("--steps", type=flags.whole(1, 10**9), help="of a chain (default: those of the run)")
+    add(
+        "--steps",
+        type=flags.whole(1, 10**9),
+        help="of a chain (default: those of the run, or as many as its pictures show)",
+    )
     export.add_flags(parser, "synthesized.png")
     return parser
 
@@ -76,8 +80,13 @@ def choose_starts(model: DesNet, args: argparse.Namespace) -> np.ndarray:
     return starts.repeat(args.count or 1, 0)
 
 
-def complete(model: DesNet, args: argparse.Namespace) -> Made:
-    """Pictures whose hidden pixels are drawn.
+def frames_of(to: Path, steps: int) -> list[int]:
+    """Steps at which chains are shown in a film, or, in anything else, the last one."""
+    return fitting.evenly(steps + 1, FRAMES).tolist() if to.suffix == ".gif" else [steps]
+
+
+def complete(model: DesNet, to: Path, args: argparse.Namespace) -> Made:
+    """Pictures whose hidden pixels are drawn, and their chains if `to` is a film.
 
     Raises:
         SettingsError: there are no pictures.
@@ -87,10 +96,14 @@ def complete(model: DesNet, args: argparse.Namespace) -> Made:
         raise SettingsError("--occlude hides pixels of pictures: name them with --from")
     pictures, settings = choose_starts(model, args), model.settings
     visible = occlusion.visible_pixels(
-        args.occlude, len(pictures), settings.image_size, settings.seed
-    )
-    completed = model.complete(pictures, visible, args.steps)
-    return Made(completed, {"pictures": pictures, "visible": visible})
+        args.occlude, len(args.files), settings.image_size, settings.seed
+    ).repeat(args.count or 1, 0)
+
+    def run(frame: np.ndarray, num_steps: int, first_step: int) -> np.ndarray:
+        return model.complete(frame, visible, num_steps, first_step)
+
+    chains = film(run, pictures, frames_of(to, args.steps or model.chain_length))
+    return Made(chains[-1], {"pictures": pictures, "visible": visible}, chains)
 
 
 def make(model: DesNet, to: Path, args: argparse.Namespace) -> Made:
@@ -101,16 +114,14 @@ def make(model: DesNet, to: Path, args: argparse.Namespace) -> Made:
         DatasetError: a file that is no readable image.
     """
     if args.occlude:
-        return complete(model, args)
-    steps: int = args.steps or model.settings.num_steps or 1
+        return complete(model, to, args)
+    steps: int = args.steps or model.chain_length
     starts = choose_starts(model, args)
     arrays = {"starts": np.asarray(starts)}
-    if to.suffix == ".gif":
-        chains = film(model, starts, fitting.evenly(steps + 1, FRAMES).tolist())
+    new = args.files or args.colour or args.start or args.steps or len(starts) > model.num_chains
+    if new or to.suffix == ".gif":
+        chains = film(model.run_chains, starts, frames_of(to, steps))
         return Made(chains[-1], arrays, chains)
-    new = args.files or args.colour or args.start or args.steps
-    if new or len(starts) > model.num_chains:
-        return Made(model.run_chains(starts, steps), arrays)
     return Made(model.synthesize(args.count), arrays)  # as results.npz holds them
 
 

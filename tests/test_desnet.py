@@ -189,10 +189,45 @@ def test_a_descriptor_of_zero_samples_its_reference(sampler, step_size, variance
     assert hidden.var() == pytest.approx(variance, rel=0.03)
 
 
+@pytest.mark.parametrize("sampler", ["langevin", "mala", "hmc"])
+def test_hidden_pixels_are_drawn_given_the_visible_ones(sampler):
+    # Were visible pixels to move on the way, four steps would not be one, four times.
+    model = desnet(sampler=sampler, ref_sigma=1e6)
+    visible = np.zeros([3, SIDE, SIDE, 1], bool)
+    visible[:, : SIDE // 2] = True
+
+    def build():
+        images, mask = tf.constant(CENTRED), tf.constant(visible)
+
+        def run(images, first_step, num_steps):
+            return model.langevin_dynamics(
+                images,
+                tf.constant(0.3, tf.float64),
+                tf.constant([1, 2]),
+                num_steps=num_steps,
+                first_step=first_step,
+                adjust=False,
+                visible=mask,
+            ).position
+
+        one = images
+        for t in range(4):
+            one = run(one, t, 1)
+        free = model.langevin_dynamics(
+            images, tf.constant(0.3, tf.float64), tf.constant([1, 2]), num_steps=4, adjust=False
+        ).position
+        return run(images, 0, 4), one, free
+
+    together, one, free = evaluate(build, 20.0)
+    np.testing.assert_allclose(together, one, atol=1e-8)
+    np.testing.assert_array_equal(together[:, : SIDE // 2], CENTRED[:, : SIDE // 2])
+    assert np.abs(together - free)[:, SIDE // 2 :].max() > 1e-3
+
+
 def test_a_film_ends_where_its_chain_does():
     model = built(desnet(num_steps=5))
     list(model.train(IMAGES, 2))
-    frames = film(model, FLAT, [0, 1, 5])
+    frames = film(model.run_chains, FLAT, [0, 1, 5])
     assert len(frames) == 3
     np.testing.assert_array_equal(frames[0], FLAT)
     np.testing.assert_allclose(frames[-1], model.synthesize(), atol=1e-3)

@@ -148,6 +148,8 @@ def test_hidden_pixels_of_pictures_are_drawn_given_the_others(runs, tools, tmp_p
     written = np.load(tmp_path / "a.npz")
     seen = np.broadcast_to(written["visible"], written["images"].shape)
     assert round(seen.mean(), 2) == 0.6
+    np.testing.assert_array_equal(written["visible"][0], written["visible"][1])
+    assert (written["images"][0] != written["images"][1]).any()  # two draws given the same
     np.testing.assert_allclose(written["images"][seen], written["pictures"][seen], atol=1e-3)
     drawn = written["images"][~seen]
     assert (drawn != written["pictures"][~seen]).mean() > 0.99
