@@ -36,9 +36,10 @@ from reconstruction import WHITE, inputs_field, losses, pixels, transposed_affin
 
 NOISES = ("gaussian", "masking", "salt_and_pepper")
 PATCH = 12  # pixels: side of a patch of larger images
+UNITS = 144  # hidden
 PATCHES = 256  # in an iteration, about
 EPOCHS, BATCH = 6000, 128
-# Seconds on two cores of an iteration, of each of its images, and of a patch of these.
+# Seconds on two cores of an iteration, of each of its images, and of a patch of PATCH pixels in it.
 ITERATION, IMAGE, EACH = 0.003, 1e-5, 1.2e-5
 START = 0.01  # standard deviation of the weights: what is seen in a filter was learned
 GROUP = 4096  # patches that are computed at once outside of learning
@@ -63,7 +64,7 @@ class DenoisingSettings(Settings):
         group="model",
     )
     z_dim: int = setting(
-        144, whole(1, 4096), "hidden units, of which each has a filter", group="model"
+        UNITS, whole(1, 4096), "hidden units, of which each has a filter", group="model"
     )
     patch_size: int | None = setting(
         None,
@@ -102,7 +103,8 @@ class DenoisingSettings(Settings):
 
     def iteration_seconds(self, batch: float) -> float:
         """What an iteration of so many images takes on two cores, roughly."""
-        return ITERATION + batch * (IMAGE + EACH * self.patches_of(batch))
+        size = ((self.patch_size or PATCH) / PATCH) ** 2 * self.z_dim / UNITS
+        return ITERATION + batch * (IMAGE + EACH * size * self.patches_of(batch))
 
 
 def corrupt(images: tf.Tensor, noise: str, level: float, key: tf.Tensor) -> tf.Tensor:

@@ -20,12 +20,14 @@ SAMPLERS = {
     "hmc": {"step_size": 0.02, "num_steps": 3},
 }
 
+LEAPFROG = 10  # gradient evaluations in a step of hmc
 EPOCHS = 600  # of the assignment
 BATCH = 11  # images of the assignment
-# Seconds on two cores: of an iteration; of each of its images of 64 x 64, by sampler; and, of
-# preconditioned ones, of every dimension of z beyond the first two in each Jacobian.
-ITERATION, DIRECTION = 0.016, 0.0017
-IMAGE = {"preconditioned": 0.0105, "langevin": 0.04, "mala": 0.04, "hmc": 0.04}
+# Seconds on two cores: of an iteration; of learning from an image of 64 x 64 in it; of each step of
+# its chain, by sampler, or, of hmc, of a leapfrog; and, of preconditioned ones, of every dimension
+# of z beyond the first two in each Jacobian.
+ITERATION, LEARN, DIRECTION = 0.016, 0.004, 0.0017
+STEP = {"preconditioned": 0.0022, "langevin": 0.0012, "mala": 0.0012, "hmc": 0.0012}
 
 
 def _by_sampler(name: str) -> str:
@@ -73,7 +75,7 @@ class Settings(flags.Settings):
         flag="sample_steps",
     )
     num_leapfrog: int = setting(
-        10, whole(1, 1000), "gradient evaluations in a step of hmc", group="inference"
+        LEAPFROG, whole(1, 1000), "gradient evaluations in a step of hmc", group="inference"
     )
     # A large noise leaves the posteriors wide while the network is still random, so that the chains
     # find their order in the plane before details pin them down.
@@ -137,18 +139,13 @@ class Settings(flags.Settings):
 
     def iteration_seconds(self, batch: float) -> float:
         """What an iteration of so many images takes on two cores, roughly."""
-        return ITERATION + batch * IMAGE[self.sampler] * self._work
-
-    def seconds(self, num_images: int) -> float:
-        """What learning takes on two cores, roughly, by settings that are resolved."""
-        directions = max(0, self.z_dim - 2) if self.sampler == "preconditioned" else 0
-        jacobians = (self.num_epochs or 0) * num_images * ((self.num_steps or 0) + 1)
-        return super().seconds(num_images) + jacobians * directions * DIRECTION * self._work
-
-    @property
-    def _work(self) -> float:
-        """Of the network, as a multiple of that of 64 pixels and 64 channels."""
-        return (self.image_size / 64) ** 2 * (self.width / 64) ** 2
+        steps, step = self.num_steps or int(SAMPLERS[self.sampler]["num_steps"]), STEP[self.sampler]
+        if self.sampler == "hmc":
+            steps *= self.num_leapfrog
+        image = LEARN + steps * step
+        if self.sampler == "preconditioned":
+            image += (steps + 1) * max(0, self.z_dim - 2) * DIRECTION
+        return ITERATION + batch * image * (self.image_size / 64) ** 2 * (self.width / 64) ** 2
 
     def resolved(self, num_images: int) -> Settings:
         """These settings with nothing left open, for a number of images to learn.
@@ -159,7 +156,9 @@ class Settings(flags.Settings):
         """
         sampler = SAMPLERS[self.sampler]
         batch_size = self.batch_size_of(num_images, BATCH)
-        epochs = self.epochs_of(num_images, EPOCHS, batch_size)
+        # Fewer of many images; longer chains or a larger z take the time that they take.
+        usual = dataclasses.replace(self, num_steps=None, num_leapfrog=LEAPFROG, z_dim=2)
+        epochs = usual.epochs_of(num_images, EPOCHS, batch_size)
         iterations = epochs * math.ceil(num_images / batch_size)
         return dataclasses.replace(
             self,

@@ -35,7 +35,7 @@ from inference import CHAINS, draw_posterior, infer, passes_per_draw
 
 DIAGNOSED = 55  # training images whose posterior is drawn from at the end, and
 PASSES = 200  # through the network that each of its chains may take
-MANY = 16  # dimensions of z, from which on it is said what they cost
+MANY = 16  # dimensions of z, beyond which it is said what they cost
 SAMPLES = 64  # images that are drawn, z ~ N(0, I)
 WALKED = 55  # training images that the walk passes, as many as the panel shows
 UNSEEN = {  # what learning does not see -> its name on the console, the title of its panel

@@ -1,5 +1,6 @@
 """What every baseline has: a run, going on with it, loading it, sampling from it, its page."""
 
+import importlib
 import json
 
 import numpy as np
@@ -182,3 +183,13 @@ def test_help_names_the_models():
     assert done.returncode == 0
     assert all(word in done.stdout for word in models.MODELS)
     assert command(ROOT / "Baselines" / "main.py").stdout == done.stdout
+
+
+@pytest.mark.parametrize("word", list(SMALL))
+def test_a_default_run_fits_its_budget(word):
+    name = models.MODELS[word].name
+    settings_class = getattr(importlib.import_module(word), name).settings_class
+    for count in (1, 11, 64, 1348):
+        settings = settings_class().resolved(count)
+        assert settings.num_epochs == 1 or 0 < settings.seconds(count) <= 90
+    assert settings.num_epochs < settings_class().resolved(1).num_epochs

@@ -69,9 +69,10 @@ def _learn(experiment: Experiment, run: Run) -> None:
         f" {experiment.images.shape[1]} x {experiment.images.shape[2]},"
         f" {workers}{session.describe(settings.device)}, {experiment.describe()}"
     )
-    if cluster.size == 1 and session.num_cores(settings.device):
-        seconds = settings.seconds(len(experiment.names)) * (1 - len(run.history) / max(total, 1))
-        say(f"{total - len(run.history):,} iterations, {duration(seconds)} of learning on 2 cores")
+    left = total - len(run.history)
+    if left > 0 and cluster.size == 1 and session.num_cores(settings.device):
+        seconds = settings.seconds(len(experiment.names)) * left / total
+        say(f"{left:,} iterations, {duration(seconds)} of learning on 2 cores")
     run.tell(
         sentence=experiment.sentence(),
         charts=[chart._asdict() for chart in (*experiment.losses, *experiment.diagnostics)],
