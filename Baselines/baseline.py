@@ -303,7 +303,7 @@ class Experiment(experiment.Experiment):
 
     def measured(self) -> tuple[dict[str, np.ndarray], dict[str, list[str]]]:
         """The images whose likelihood is told, by part, "learned" and "held_out"; their names."""
-        most = decoder_likelihood.MEASURED
+        most = likelihood.MEASURED
         parts = {"learned": self.evaluated[:most]}
         if len(self.held.names):
             parts["held_out"] = self.held.images[:most].astype(np.float32)

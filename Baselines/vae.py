@@ -317,10 +317,10 @@ class VAEExperiment(Experiment):
                 weights = self.model.log_weights(images[:BOUNDED], told["sigma"], BOUNDS[-1])
                 for draws in BOUNDS:
                     bits = bits_per_dim(importance_weighted(weights, draws), images[0].size)
-                    name = f"{'ELBO' if draws == 1 else f'{draws} draws'} of {BOUNDED} images"
+                    name = f"{'ELBO' if draws == 1 else f'{draws} draws'} of the first {BOUNDED}"
                     bounds.setdefault(name, {})[part] = float(bits.mean())
                 exact = [told[part]["by_image"][name] for name in names[part][:BOUNDED]]
-                bounds.setdefault(f"exact of {BOUNDED} images", {})[part] = float(np.mean(exact))
+                bounds.setdefault(f"exact of the first {BOUNDED}", {})[part] = float(np.mean(exact))
         return told | {"bounds": bounds}
 
 

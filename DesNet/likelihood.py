@@ -182,7 +182,7 @@ def use(args: argparse.Namespace) -> None:
     learned = run_folder.read(args.run, "DesNet", Settings)
     folder = learned.folder
     with owned(folder.folder):
-        parts, names = learned.images()
+        parts, names = learned.images(likelihood.MEASURED)
         check_writable(folder.folder / likelihood.FILE)
         model = load(folder.folder)
         if not np.isfinite(model.energies(parts["learned"])).all():

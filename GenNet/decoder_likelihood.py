@@ -26,7 +26,6 @@ LEAST = 0.3  # grey levels: sigma of a decoder that draws images as they are
 # normal law by the midpoint rule is off by 2 exp(-2 pi^2 / spacing^2), 1e-15.
 SPACINGS = (0.75, 0.75)
 FAR = 10.0  # nats below the highest point: what lies lower is no part of the sum
-MEASURED = 32  # images of a part, at most
 
 
 class Exact(NamedTuple):

@@ -83,7 +83,7 @@ def latent_plane(z: np.ndarray, images: np.ndarray) -> Figure:
 def interpolation_panel(
     interpolation: np.ndarray, z_dim: int, scale: int = figures.SCALE
 ) -> Figure:
-    """F(z) on the even grid over the plane that `latents.plane` takes, or on its one axis.
+    """The images f(z) on the even grid of `latents.plane` over the plane, or on its one axis.
 
     Args:
         interpolation: [GRID_SIDE^2, S, S, 3] in [0, 255].

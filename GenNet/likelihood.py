@@ -51,11 +51,9 @@ def measure(learned: run_folder.Learned) -> None:
             f"the run in {folder.folder} sees no whole images (it has --occlude): choose another."
         )
     check_writable(folder.folder / likelihood.FILE)
-    parts, names = learned.images()
+    parts, names = learned.images(likelihood.MEASURED)
+    parts = {part: images.round() for part, images in parts.items()}
     model = GenNet.load(folder.folder)
-    most = decoder_likelihood.MEASURED
-    parts = {part: images[:most].round() for part, images in parts.items()}
-    names = {part: listed[:most] for part, listed in names.items()}
     known = model.latents()[: len(parts["learned"])]
     told = decoder_likelihood.figures(model.generate, parts, names, known)
     folder.save_json(likelihood.FILE, told)

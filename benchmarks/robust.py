@@ -92,8 +92,9 @@ def line(name: str, found: dict[str, Any]) -> str:
 def main(arguments: list[str] | None = None) -> None:
     """Measure, print and write; a mistake of the user's ends it with a sentence and exit code 2."""
     args: argparse.Namespace = make_parser().parse_args(arguments)
-    heading = "images   flat   PSNR  worst   SSIM  {}  patch back  time"
-    print(f"{'':<12} |GenNet: {heading.format('nat.')} |DesNet: {heading.format('ghosts')}")
+    heading = "images   {}   PSNR  worst   SSIM  {}  patch back  time"
+    headings = [heading.format(*words) for words in (("mean", "nat."), ("flat", "ghosts"))]
+    print(f"{'':<12} |GenNet: {headings[0]} |DesNet: {headings[1]}")
     told = read_json(JSON) if JSON.exists() else {}
     results: dict[str, Any] = told.get(str(args.seed), {})
     for name in args.folders or folders.FOLDERS:

@@ -19,7 +19,11 @@ class Estimate(NamedTuple):
 def estimate(log_weights: np.ndarray) -> Estimate:
     """The logarithm of the mean weight of n >= 2 chains, and how much it leans on any of them."""
     n = len(log_weights)
-    without = np.array([logsumexp(np.delete(log_weights, i)) for i in range(n)]) - np.log(n - 1)
+    weights = np.exp(log_weights - log_weights.max())
+    rest = weights.sum() - weights  # without each
+    without = np.log(np.maximum(rest, 1e-300)) + log_weights.max() - np.log(n - 1)
+    for i in np.flatnonzero(rest < 1e-6 * weights.sum()):  # which rounding has left little of
+        without[i] = logsumexp(np.delete(log_weights, i)) - np.log(n - 1)
     error = np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum())
     total = logsumexp(log_weights)
     effective = np.exp(2 * total - logsumexp(2 * log_weights))

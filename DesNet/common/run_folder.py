@@ -303,8 +303,11 @@ class Learned(NamedTuple):
             )
         return value
 
-    def images(self) -> tuple[dict[str, np.ndarray], dict[str, list[str]]]:
+    def images(self, most: int | None = None) -> tuple[dict[str, np.ndarray], dict[str, list[str]]]:
         """The images that the finished run shows, and their names, by part.
+
+        Args:
+            most: of a part; by default all.
 
         Returns:
             "learned" [n, S, S, 3] and "held_out" [m, S, S, 3] in [0, 255], perhaps none.
@@ -332,6 +335,7 @@ class Learned(NamedTuple):
                     f" holds none of {side} x {side} pixels, at most the {len(names[part])} that"
                     f" manifest.json names: {FINISH}."
                 )
+        parts = {part: images[:most] for part, images in parts.items()}
         return parts, {part: names[part][: len(images)] for part, images in parts.items()}
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.special import log_ndtr
 
 FILE = "likelihood.json"  # in the folder of a run
+MEASURED = 32  # images of a part whose likelihood is told, at most: the first
 
 
 def bits_per_dim(nats: np.ndarray, dimensions: int) -> np.ndarray:
