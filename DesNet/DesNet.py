@@ -27,17 +27,13 @@ from common.run_folder import Learned
 from common.session import tf
 from common.shards import Shard
 from common.streams import Stream
-from descriptor_learning import Inputs, Synthesis, compare, learn
+from completion import Completion
+from descriptor_export import signatures
+from descriptor_learning import Inputs, Synthesis, compare, learn, observe
 from descriptor_network import NETWORKS
-from descriptor_settings import (
-    ANNEALED,
-    CONVERGENT_STEPS,
-    LEARNING,
-    SAMPLERS,
-    START_NOISE,
-    Settings,
-)
+from descriptor_settings import ANNEALED, CONVERGENT_STEPS, LEARNING, SAMPLERS, Settings
 from guard import running_autocorrelation
+from starts import draw_starts
 
 __all__ = ["LEARNING", "NETWORKS", "SAMPLERS", "DesNet", "DivergenceError", "Settings", "load"]
 
@@ -216,7 +212,7 @@ class DesNet(Model):
         self._iteration = tf.train.get_or_create_global_step()
         step = tf.cast(self._iteration, tf.int32)
         key = streams.key(self.settings.seed, Stream.SYNTHESIS, step, inputs.group)
-        observed = self._observed(inputs, step)
+        observed = observe(self, inputs, step)
         step_size = inputs.noise_factor * tf.gather(self.step_sizes, inputs.index)  # [B]
         starts = inputs.starts - self.mean_colour
         self._log_prob = self.log_prob(starts)
@@ -272,18 +268,6 @@ class DesNet(Model):
         step_size = tf.fill([n], float(self.settings.step_size or 0))
         self.step_sizes = self.chain_shard.variable("chains/step_size", step_size)
         return inputs
-
-    def _observed(self, inputs: Inputs, step: tf.Tensor) -> tf.Tensor:
-        """The observed images less the mean colour, as the iteration sees them."""
-        observed = inputs.observed - self.mean_colour
-        if self.settings.contrast_start != 1:
-            flat = tf.reduce_mean(observed, [1, 2], keepdims=True)  # [B, 1, 1, 3]
-            observed = flat + inputs.contrast * (observed - flat)
-        if self.settings.data_noise:
-            key = streams.key(self.settings.seed, Stream.DATA_NOISE, step, self.cluster.rank)
-            noise = tf.random.stateless_normal(tf.shape(observed), key)
-            observed += self.settings.data_noise * inputs.noise_factor * noise
-        return observed
 
     def _synthesize(
         self, inputs: Inputs, starts: tf.Tensor, step_size: tf.Tensor, key: tf.Tensor
@@ -363,7 +347,7 @@ class DesNet(Model):
                 feed[self.inputs.adjust] = iteration >= ANNEALED * total
             else:
                 draw = iteration + 1, self.cluster.rank
-                starts = self._starts(own_colours[index], settings.start, *draw)
+                starts = draw_starts(settings, own_colours[index], self.mean_colour, *draw)
                 feed |= {self.inputs.index: index, self.inputs.starts: starts}
             yield {"iteration": iteration + 1, **self._repeat(feed, iteration)}
 
@@ -395,30 +379,13 @@ class DesNet(Model):
         return self.settings.num_steps or 1
 
     def starts(self, n: int | None = None, start: str | None = None) -> np.ndarray:
-        """Where chains start, those of the training images in turn: [n, S, S, 3].
+        """Where n chains start, by default one of each training image: [n, S, S, 3].
 
-        Mean images, mean images with noise N(0, START_NOISE^2), or noise, the reference
-        N(mean colour, s^2).  The noise is always the same.
-
-        Args:
-            n: how many; by default one of each training image.
-            start: of STARTS; by default that of the settings.
+        Those of the training images in turn; see `draw_starts`.
         """
         every = len(self.colours)
         colours = self.colours[np.arange(n or every) % every]
-        return self._starts(colours, start or self.settings.start)
-
-    def _starts(self, colours: np.ndarray, start: str, *draw: int) -> np.ndarray:
-        """Where chains of training images of these colours start, with the noise of a draw."""
-        settings, width = self.settings, START_NOISE
-        if start == "noise":
-            colours = np.broadcast_to(self.mean_colour, colours.shape)
-            width = settings.ref_sigma
-        flat = datasets.flat_images(colours, settings.image_size)
-        if start == "mean":
-            return flat
-        rng = streams.generator(settings.seed, Stream.STARTS, *draw)
-        return flat + np.float32(width) * rng.standard_normal(flat.shape, np.float32)
+        return draw_starts(self.settings, colours, self.mean_colour, start=start)
 
     def run_chains(self, starts: np.ndarray, num_steps: int, first_step: int = 0) -> np.ndarray:
         """The ends of chains of `num_steps` steps from `starts` [n, S, S, 3], both in [0, 255].
@@ -455,67 +422,14 @@ class DesNet(Model):
             return self.session.run(self._stand, {self.inputs.index: index})
         return self.run_chains(self.starts(n), self.settings.num_steps or 1)
 
-    def complete(
-        self,
-        images: np.ndarray,
-        visible: np.ndarray,
-        num_steps: int | None = None,
-        first_step: int = 0,
-    ) -> np.ndarray:
-        """Images with their hidden pixels drawn: chains of p(hidden pixels | visible ones).
-
-        Each starts where all hidden pixels have the mean colour of the visible ones.
-
-        Args:
-            images: [n, S, S, 3] in [0, 255].
-            visible: [n, S, S, 1], not 0 where a pixel is seen.
-            num_steps: of a chain; by default `chain_length`.
-            first_step: number of the first step, for chains that go on from where images stand.
-
-        Returns:
-            [n, S, S, 3], unclipped; the visible pixels as they were.
-        """
-        shown, starts = np.asarray(visible) != 0, images
-        if not first_step:
-            seen = np.broadcast_to(shown | ~shown.any((1, 2, 3), keepdims=True), images.shape)
-            colours = images.mean((1, 2), where=seen, dtype=np.float64)
-            starts = np.where(shown, images, datasets.flat_images(colours, images.shape[1]))
-        parts = []
-        for i in range(0, len(images), GROUP):
-            part = slice(i, i + GROUP)
-            feed = {
-                self.inputs.starts: starts[part],
-                self._visible: shown[part],
-                self.inputs.index: np.arange(len(starts))[part] % self.num_chains,
-                self.inputs.num_steps: self.chain_length if num_steps is None else num_steps,
-                self.inputs.first_step: first_step,
-                self.inputs.group: i // GROUP,
-            }
-            parts.append(self.session.run(self._completed, feed))
-        return np.concatenate(parts)
+    def complete(self, images: np.ndarray, visible: np.ndarray) -> np.ndarray:
+        """Images [n, S, S, 3] with their hidden pixels drawn; see `Completion.complete`."""
+        return self.completion.complete(images, visible, self.chain_length)
 
     @cached_property
-    def _completed(self) -> tf.Tensor:
-        """Where chains that see some pixels end, [B, S, S, 3] in [0, 255]."""
-        inputs, settings = self.inputs, self.settings
-        with self.session.graph.as_default(), self._network.precision(settings.precision):
-            iteration = tf.cast(self._iteration, tf.int32)
-            key = streams.key(settings.seed, Stream.COMPLETION, iteration, inputs.group)
-            chains = self.langevin_dynamics(
-                inputs.starts - self.mean_colour,
-                tf.gather(self.step_sizes, inputs.index),
-                key,
-                num_steps=inputs.num_steps,
-                first_step=inputs.first_step,
-                visible=self._visible,
-            )
-            return chains.position + self.mean_colour
-
-    @cached_property
-    def _visible(self) -> tf.Tensor:
-        side = self.settings.image_size
-        with self.session.graph.as_default():
-            return tf.placeholder(tf.bool, [None, side, side, 1], "visible")
+    def completion(self) -> Completion:
+        """Chains of hidden pixels."""
+        return Completion(self)
 
     def energies(self, images: np.ndarray) -> np.ndarray:
         """-log p(Y) [n] of images [n, S, S, 3] in [0, 255], up to the constant log Z, in nats."""
@@ -527,30 +441,7 @@ class DesNet(Model):
 
     def signatures(self) -> dict[str, Signature]:
         """For a SavedModel: `synthesize`, by chains of the run's own length, and `energy`."""
-        side, settings = self.settings.image_size, self.settings
-        shape = [None, side, side, 3]
-        about = f"float32 [n, {side}, {side}, 3], RGB in [0, 255]"
-        step_sizes, iteration = self.session.run([self.step_sizes, self._iteration])
-        starts = tf.placeholder(tf.float32, shape, "starts")
-        value = self.log_prob(starts - self.mean_colour)
-        index = tf.range(tf.shape(starts)[0]) % self.num_chains
-        key = streams.key(settings.seed, Stream.SYNTHESIS, int(iteration))
-        with self._network.precision(settings.precision):
-            chains = self.langevin_dynamics(
-                starts - self.mean_colour, tf.gather(tf.constant(step_sizes), index), key
-            )
-        return {
-            "synthesize": Signature(
-                {"starts": starts},
-                {"images": chains.position + self.mean_colour},
-                {"starts": about, "images": about + ", unclipped"},
-            ),
-            "energy": Signature(
-                {"images": starts},
-                {"energy": -value},
-                {"images": about, "energy": "float32 [n], -log p(Y) + log Z in nats"},
-            ),
-        }
+        return signatures(self)
 
 
 load = DesNet.load

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from common import samplers
+from common import samplers, streams
 from common.session import tf
+from common.streams import Stream
 from guard import GuardedAdam
 
 if TYPE_CHECKING:
@@ -66,6 +67,20 @@ class Learning(NamedTuple):
     learning_rate: tf.Tensor  # that was in effect
     roll_backs: tf.Variable  # so far
     updates: list[tf.Operation]
+
+
+def observe(model: DesNet, inputs: Inputs, step: tf.Tensor) -> tf.Tensor:
+    """The observed images less the mean colour, as the iteration sees them."""
+    settings = model.settings
+    observed = inputs.observed - model.mean_colour
+    if settings.contrast_start != 1:
+        flat = tf.reduce_mean(observed, [1, 2], keepdims=True)  # [B, 1, 1, 3]
+        observed = flat + inputs.contrast * (observed - flat)
+    if settings.data_noise:
+        key = streams.key(settings.seed, Stream.DATA_NOISE, step, model.cluster.rank)
+        noise = tf.random.stateless_normal(tf.shape(observed), key)
+        observed += settings.data_noise * inputs.noise_factor * noise
+    return observed
 
 
 def compare(model: DesNet, observed: tf.Tensor, synthesis: Synthesis) -> Comparison:

@@ -100,7 +100,7 @@ def complete(model: DesNet, to: Path, args: argparse.Namespace) -> Made:
     ).repeat(args.count or 1, 0)
 
     def run(frame: np.ndarray, num_steps: int, first_step: int) -> np.ndarray:
-        return model.complete(frame, visible, num_steps, first_step)
+        return model.completion.complete(frame, visible, num_steps, first_step)
 
     chains = film(run, pictures, frames_of(to, args.steps or model.chain_length))
     return Made(chains[-1], {"pictures": pictures, "visible": visible}, chains)

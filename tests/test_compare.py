@@ -96,7 +96,7 @@ def test_every_number_is_of_the_runs(output, compared):
     assert gennet["psnr_held_out"] == pytest.approx(unseen, abs=0.01)
     desnet = compared["models"]["DesNet"]
     assert (desnet["psnr"], desnet["bits"], desnet["split"]) == (None, None, False)
-    assert desnet["abilities"] == ["sample", "score"]
+    assert desnet["abilities"] == ["sample", "score", "complete"]
     assert compared["yardsticks"]["16"]["uniform"] == {"bits": 8.0, "bits_held_out": 8.0}
 
 

@@ -166,23 +166,25 @@ def test_the_loss_of_the_descriptor_is_a_difference_of_means(network):
 
 
 @pytest.mark.parametrize(
-    ("sampler", "step_size", "variance"),
-    [("langevin", 0.5, 1 / (1 - 0.25 / 4)), ("mala", 0.3, 1.0), ("hmc", 0.15, 1.0)],
+    ("sampler", "step_size", "steps", "variance"),
+    [("langevin", 0.5, 100, 1 / (1 - 0.25 / 4)), ("mala", 0.3, 150, 1.0), ("hmc", 0.15, 40, 1.0)],
 )
-def test_a_descriptor_of_zero_samples_its_reference(sampler, step_size, variance, monkeypatch):
+def test_a_descriptor_of_zero_samples_its_reference(
+    sampler, step_size, steps, variance, monkeypatch
+):
     # f = 0 leaves N(0, s^2 I) about the mean colour.
-    options = {"ref_sigma": 1.0, "step_size": step_size, "num_steps": 150, "batch_size": 50}
+    options = {"ref_sigma": 1.0, "step_size": step_size, "num_steps": steps, "batch_size": 50}
     monkeypatch.setattr(
         "common.layers._Normal.__call__", lambda _, shape, dtype, **__: tf.zeros(shape, dtype)
     )
     model = built(desnet(np.full((50, 3), 127.5), sampler=sampler, **options))
-    values = model.run_chains(np.full((50, SIDE, SIDE, 3), 127.5), 150) - 127.5
+    values = model.run_chains(np.full((50, SIDE, SIDE, 3), 127.5), steps) - 127.5
     assert values.mean() == pytest.approx(0, abs=0.02)
     assert values.var() == pytest.approx(variance, rel=0.02)
     # Hidden pixels are drawn of the same law, whatever the visible ones are.
     images, visible = np.full((50, SIDE, SIDE, 3), 128.5), np.zeros([50, SIDE, SIDE, 1])
     visible[:, ::2] = 1
-    completed = model.complete(images, visible, 150)
+    completed = model.completion.complete(images, visible, steps)
     np.testing.assert_allclose(completed[:, ::2], 128.5, atol=1e-4)
     hidden = completed[:, 1::2] - 127.5
     assert hidden.mean() == pytest.approx(0, abs=0.05)
@@ -191,7 +193,7 @@ def test_a_descriptor_of_zero_samples_its_reference(sampler, step_size, variance
 
 @pytest.mark.parametrize("sampler", ["langevin", "mala", "hmc"])
 def test_hidden_pixels_are_drawn_given_the_visible_ones(sampler):
-    # Were visible pixels to move on the way, four steps would not be one, four times.
+    # Were visible pixels to move on the way, two steps would not be one, twice.
     model = desnet(sampler=sampler, ref_sigma=1e6)
     visible = np.zeros([3, SIDE, SIDE, 1], bool)
     visible[:, : SIDE // 2] = True
@@ -211,12 +213,12 @@ def test_hidden_pixels_are_drawn_given_the_visible_ones(sampler):
             ).position
 
         one = images
-        for t in range(4):
+        for t in range(2):
             one = run(one, t, 1)
         free = model.langevin_dynamics(
-            images, tf.constant(0.3, tf.float64), tf.constant([1, 2]), num_steps=4, adjust=False
+            images, tf.constant(0.3, tf.float64), tf.constant([1, 2]), num_steps=2, adjust=False
         ).position
-        return run(images, 0, 4), one, free
+        return run(images, 0, 2), one, free
 
     together, one, free = evaluate(build, 20.0)
     np.testing.assert_allclose(together, one, atol=1e-8)
