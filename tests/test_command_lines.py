@@ -148,23 +148,17 @@ def test_a_run_that_was_killed_goes_on_from_its_last_checkpoint(name, pictures, 
     assert (killed / "history.csv").read_text() == (whole / "history.csv").read_text()
 
 
-def test_the_seed_decides_the_run(name, pictures, tmp_path, mains):
-    for output, seed in (("a", 1), ("b", 1), ("c", 2)):
-        mains[name].main(flags(name, pictures, tmp_path / output, f"--seed={seed}"))
-    assert_same_results(tmp_path / "a" / "cats", tmp_path / "b" / "cats")
-    first, other = (results(tmp_path / run / "cats")["loss"] for run in "ac")
-    assert not np.array_equal(first, other)
-
-
-def test_a_second_run_moves_the_first_aside(name, pictures, tmp_path, mains, capsys):
-    for seed in (1, 2):
-        mains[name].main(flags(name, pictures, tmp_path / "out", f"--seed={seed}"))
-    seeds = [
-        json.loads((tmp_path / "out" / folder / "config.json").read_text())["seed"]
-        for folder in ("cats", "cats.1")
-    ]
-    assert seeds == [2, 1]
-    assert "cats.1" in capsys.readouterr().out
+def test_a_second_run_moves_the_first_aside_and_the_seed_decides(
+    name, pictures, tmp_path, mains, capsys
+):
+    for seed in (1, 1, 2):
+        mains[name].main(flags(name, pictures, tmp_path, f"--seed={seed}"))
+    first, again, other = (tmp_path / folder for folder in ("cats.1", "cats.2", "cats"))
+    seeds = [json.loads((run / "config.json").read_text())["seed"] for run in (first, again, other)]
+    assert seeds == [1, 1, 2]
+    assert "cats.2" in capsys.readouterr().out
+    assert_same_results(first, again)
+    assert not np.array_equal(results(first)["loss"], results(other)["loss"])
 
 
 def test_one_image_and_batches_of_odd_size(name, pictures, tmp_path, mains):

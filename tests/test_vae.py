@@ -15,6 +15,7 @@ from vae import VAE, VAESettings, importance_weighted
 
 LEVEL = 24.0  # grey levels: a noise that leaves the posteriors wide
 WHOLE = IMAGES.round()
+DRAWS = 20_000
 
 
 def learned(epochs=60, **options):
@@ -27,6 +28,11 @@ def learned(epochs=60, **options):
 @pytest.fixture(scope="module")
 def trained():
     return learned()
+
+
+@pytest.fixture(scope="module")
+def log_weights(trained):
+    return trained[0].log_weights(WHOLE, LEVEL, DRAWS)
 
 
 def log_joint(decode, z, flat):
@@ -51,10 +57,9 @@ def exact(model, image):
     return decode, logsumexp(np.concatenate(masses))
 
 
-def test_the_bound_lies_below_the_exact_value_by_the_kl_of_the_posterior(trained):
+def test_the_bound_lies_below_the_exact_value_by_the_kl_of_the_posterior(trained, log_weights):
     model = trained[0]
-    weights = model.log_weights(WHOLE, LEVEL, 20_000)
-    for image, log_weights in zip(WHOLE, weights, strict=True):
+    for image, weights in zip(WHOLE, log_weights, strict=True):
         decode, log_p = exact(model, image)
         mean, log_std = (part[0] for part in model._posteriors(image[None]))
         # KL(q || p) on a grid over q, in its own standard deviations.
@@ -64,18 +69,17 @@ def test_the_bound_lies_below_the_exact_value_by_the_kl_of_the_posterior(trained
         log_q = -(w**2).sum(1) / 2 - np.log(2 * np.pi)
         log_p_of_z = log_joint(decode, z, image.ravel().astype(np.float64)) + log_std.sum() - log_p
         kl = float((np.exp(log_q) * (log_q - log_p_of_z)).sum() * 0.01)
-        gap = log_p - log_weights.mean()
+        gap = log_p - weights.mean()
         assert kl > 0.02
-        assert gap == pytest.approx(kl, rel=0.01, abs=4 * log_weights.std() / 20_000**0.5)
+        assert gap == pytest.approx(kl, rel=0.01, abs=4 * weights.std() / DRAWS**0.5)
 
 
-def test_importance_weighted_bounds_rise_to_the_exact_value(trained):
+def test_importance_weighted_bounds_rise_to_the_exact_value(trained, log_weights):
     model = trained[0]
-    weights = model.log_weights(WHOLE, LEVEL, 20_000)
-    bounds = [importance_weighted(weights, draws) for draws in (1, 10, 1000)]
+    bounds = [importance_weighted(log_weights, draws) for draws in (1, 10, 1000)]
     assert (np.diff(bounds, axis=0) > 0).all()
     truth = [exact(model, image)[1] for image in WHOLE]
-    np.testing.assert_allclose(importance_weighted(weights, 20_000), truth, atol=0.1)
+    np.testing.assert_allclose(importance_weighted(log_weights, DRAWS), truth, atol=0.1)
 
 
 def test_the_kl_is_that_of_two_gaussians():
