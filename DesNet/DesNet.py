@@ -18,6 +18,7 @@ from functools import cached_property, partial
 
 import numpy as np
 
+from chain_groups import GROUP, run_in_groups
 from common import datasets, quality, samplers, session, streams
 from common.export import Signature
 from common.guard import DivergenceError, until_sane
@@ -38,7 +39,6 @@ from starts import draw_starts
 __all__ = ["LEARNING", "NETWORKS", "SAMPLERS", "DesNet", "DivergenceError", "Settings", "load"]
 
 MAX_CHAINS = 1024  # that never end: 50 MB of images of 64 x 64, and as much for going back
-GROUP = 64  # chains that are run together outside of learning
 
 
 def threads_of_operation(num_cores: int) -> int:
@@ -398,18 +398,8 @@ class DesNet(Model):
             num_steps: how far they go; 0 returns the starts.
             first_step: number of the first step, for chains that go on.
         """
-        parts = []
-        for i in range(0, len(starts), GROUP):
-            part = starts[i : i + GROUP]
-            feed = {
-                self.inputs.starts: part,
-                self.inputs.index: np.arange(i, i + len(part)) % self.num_chains,
-                self.inputs.num_steps: num_steps,
-                self.inputs.first_step: first_step,
-                self.inputs.group: i // GROUP,
-            }
-            parts.append(self.session.run(self.synthesized, feed))
-        return np.concatenate(parts)
+        rows = {self.inputs.starts: starts}
+        return run_in_groups(self, self.synthesized, rows, num_steps, first_step)
 
     def synthesize(self, n: int | None = None) -> np.ndarray:
         """What the model synthesizes for the first n training images: [n, S, S, 3], unclipped.

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from chain_groups import run_in_groups
 from common import datasets, streams
 from common.session import tf
 from common.streams import Stream
 
 if TYPE_CHECKING:
     from DesNet import DesNet
-
-GROUP = 64  # chains that are run together
 
 
 class Completion:
@@ -44,19 +43,8 @@ class Completion:
             seen = np.broadcast_to(shown | ~shown.any((1, 2, 3), keepdims=True), images.shape)
             colours = images.mean((1, 2), where=seen, dtype=np.float64)
             starts = np.where(shown, images, datasets.flat_images(colours, images.shape[1]))
-        inputs, parts = self._model.inputs, []
-        for i in range(0, len(images), GROUP):
-            part = slice(i, i + GROUP)
-            feed = {
-                inputs.starts: starts[part],
-                self._visible: shown[part],
-                inputs.index: np.arange(len(starts))[part] % self._model.num_chains,
-                inputs.num_steps: num_steps,
-                inputs.first_step: first_step,
-                inputs.group: i // GROUP,
-            }
-            parts.append(self._model.session.run(self._completed, feed))
-        return np.concatenate(parts)
+        rows = {self._model.inputs.starts: starts, self._visible: shown}
+        return run_in_groups(self._model, self._completed, rows, num_steps, first_step)
 
     @cached_property
     def _completed(self) -> tf.Tensor:
