@@ -5,6 +5,9 @@ f from an image to a number, and a Gaussian reference.  Learning alternates betw
 images by Langevin dynamics from the current model, and a step on theta that raises f on the
 observed images and lowers it on the synthesized ones.
 
+Chains that go down a ladder of noise ("score_matching", the default) teach an energy at every level
+of it: from a mean image, or noise alone, they arrive at an image, and stay.  See score_matching.py.
+
 Chains that start anew from mean images at every iteration ("short_run", the assignment) teach a
 generator of l steps: it makes the images it has seen, but run on, its chains leave them.  Chains
 that never end ("convergent") teach a density: they stay, and so do the chains of any sampler.
@@ -12,7 +15,7 @@ that never end ("convergent") teach a density: they stay, and so do the chains o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property, partial
 
@@ -29,21 +32,35 @@ from common.session import tf
 from common.shards import Shard
 from common.streams import Stream
 from completion import Completion
+from conditional_network import ConditionalNetwork
 from descriptor_export import signatures
-from descriptor_learning import Inputs, Synthesis, compare, learn, observe
+from descriptor_learning import Inputs, compare, learn, make_inputs, observe, synthesize
 from descriptor_network import NETWORKS
+from descriptor_sampling import go_down, sample
 from descriptor_settings import ANNEALED, CONVERGENT_STEPS, LEARNING, SAMPLERS, Settings
 from guard import running_autocorrelation
+from noise_levels import NoiseLevels
+from score_matching import ScoreMatching
 from starts import draw_starts
 
 __all__ = ["LEARNING", "NETWORKS", "SAMPLERS", "DesNet", "DivergenceError", "Settings", "load"]
 
+LEAST_SPREAD = 2.5  # grey levels, of the flat colours: those of gray images may be all the same
 MAX_CHAINS = 1024  # that never end: 50 MB of images of 64 x 64, and as much for going back
 
 
 def threads_of_operation(num_cores: int) -> int:
     """Half of the cores, for the two halves of a batch; 0, as TensorFlow likes, of one."""
     return (num_cores + 1) // 2 if num_cores > 1 else 0
+
+
+def halves_batches(settings: Settings, num_cores: int) -> bool:
+    """Whether the two halves of a batch are computed side by side.
+
+    Of operations as small as those of a short run, each spread over all cores, the threads wait for
+    each other longer than they compute.  Those of score matching are larger.
+    """
+    return num_cores > 1 and settings.learning != "score_matching"
 
 
 class DesNet(Model):
@@ -54,6 +71,14 @@ class DesNet(Model):
 
     settings: Settings
     settings_class = Settings
+    levels: NoiseLevels | None = None  # of score matching
+    conditional: ConditionalNetwork  # its network
+    inputs: Inputs
+    synthesized: tf.Tensor  # [B, S, S, 3] in [0, 255], where chains end
+    step_sizes: tf.Variable  # of the chains
+    chains: tf.Variable  # that never end, [n, S, S, 3]
+    stand: tf.Tensor  # those of a batch
+    begin: tf.Tensor  # moves them to where they are fed to start
 
     def __init__(
         self,
@@ -70,9 +95,7 @@ class DesNet(Model):
                 there.  Each image has one, whose step size MALA and HMC adapt; chains that never
                 end are at most MAX_CHAINS.
             num_cores: of the processor that computes, 0 for a GPU; by default those of the device.
-                With more than one, the two halves of a batch are computed side by side, and every
-                operation by half of the cores: of operations as small as these, each spread over
-                all cores, the threads wait for each other longer than they compute.
+                See `halves_batches`.
             shard: which of the images this worker learns, where there are several; default: all.
 
         Raises:
@@ -88,11 +111,27 @@ class DesNet(Model):
         self.num_chains = self.chain_shard.count  # of this worker
         device = self.settings.device
         self.num_cores = session.num_cores(device) if num_cores is None else num_cores
-        network = NETWORKS[str(self.settings.network)]
+        self._halved = halves_batches(self.settings, self.num_cores)
+        self._network = self._describe()
+
+    def _describe(self) -> Network:
+        """The network, not built yet; and the ladder of noise, if there is one."""
+        settings = self.settings
         layers = partial(
-            network, step_size=self.settings.step_size or 0.3, on_gpu=self.num_cores == 0
+            NETWORKS[str(settings.network)],
+            step_size=settings.step_size or 0.3,
+            on_gpu=self.num_cores == 0,
         )
-        self._network = Network("descriptor", layers, self.settings.seed)
+        if settings.learning != "score_matching":
+            return Network("descriptor", layers, settings.seed)
+        self.levels = NoiseLevels(
+            *(settings.ref_sigma, settings.data_noise or 1.0, settings.image_size),
+            *(settings.num_steps or 1, settings.step_size or 1.0),
+        )
+        spread = float(np.sqrt(np.square(self.colours - self.mean_colour).mean()))
+        scale = settings.ref_sigma, max(spread, LEAST_SPREAD)
+        self.conditional = ConditionalNetwork(layers, settings.seed, self.levels, *scale)
+        return self.conditional
 
     @classmethod
     def remade(cls, learned: Learned) -> DesNet:
@@ -108,7 +147,7 @@ class DesNet(Model):
     def _of_batch(self, function: Callable, images: tf.Tensor) -> tf.Tensor:
         """`function`, [B, S, S, 3] -> [B, ...], of the images; on several cores, of each half."""
         images = tf.ensure_shape(images, [None, *[self.settings.image_size] * 2, 3])
-        return function(images) if self.num_cores < 2 else in_halves(function, images)
+        return in_halves(function, images) if self._halved else function(images)
 
     @property
     def networks(self) -> list[Network]:
@@ -132,16 +171,19 @@ class DesNet(Model):
         """Log p0(Y) [B], up to a constant."""
         return -reduce_sum(tf.square(images), [1, 2, 3]) / (2 * self.settings.ref_sigma**2)
 
-    def score(self, images: tf.Tensor) -> tf.Tensor:
+    def score(self, images: tf.Tensor, level: tf.Tensor | None = None) -> tf.Tensor:
         """The score, d log p(Y) / dY = df(Y) / dY - Y / s^2.
 
         Args:
             images: [B, S, S, 3] in grey levels less the mean colour.
+            level: int [B], of noise, where there is a ladder of it; by default the lowest.
 
         Returns:
             [B, S, S, 3].
         """
         reference = images / self.settings.ref_sigma**2
+        if level is not None:
+            return self.conditional.gradient(images, level) - reference
         return self._of_batch(self._network.gradient, images) - reference
 
     # Sampling
@@ -156,6 +198,7 @@ class DesNet(Model):
         first_step: tf.Tensor | int = 0,
         adjust: tf.Tensor | bool = True,
         visible: tf.Tensor | None = None,
+        entry: tf.Tensor | int | None = None,
     ) -> samplers.Chains:
         """Chains of p(Y) from the given images, or of p(hidden pixels | visible ones).
 
@@ -170,35 +213,20 @@ class DesNet(Model):
             first_step: number of the first step, for chains that go on.
             adjust: whether MALA and HMC put their proposals to the test.
             visible: bool [B, S, S, 1], pixels that stay as they are given; None: none.
+            entry: level of the ladder of noise where chains enter, scalar or [B], where there is
+                one, and whose noise the images have; by default that of mean images.
         """
-
-        def seen(position: tf.Tensor) -> tf.Tensor:
-            """The image at a position, which counts where pixels are hidden."""
-            return position if visible is None else tf.where_v2(visible, images, position)
-
-        num_leapfrog = self.settings.num_leapfrog
-        sample: dict[str, Callable] = {
-            "langevin": partial(
-                samplers.langevin, score_fn=lambda position: self.score(seen(position))
-            ),
-            "mala": partial(samplers.mala, adjust=adjust),
-            "hmc": partial(samplers.hmc, num_leapfrog=num_leapfrog, adjust=adjust),
-        }
-        chains = sample[self.settings.sampler](
-            lambda position: self.log_prob(seen(position)),
-            images,
-            step_size,
-            self.settings.num_steps if num_steps is None else num_steps,
-            key,
-            first_step=first_step,
-        )
-        return chains._replace(position=seen(chains.position))
+        steps = self.settings.num_steps if num_steps is None else num_steps
+        if self.levels is not None:
+            entry = self.levels.entry("mean") if entry is None else entry
+            return go_down(self, images, key, steps, first_step, entry, visible)
+        return sample(self, images, step_size, key, steps, first_step, adjust, visible)
 
     # Learning
 
     def build_model(self) -> None:
         """Build the graph, initialise the variables and open the session."""
-        if self.num_cores > 1:
+        if self._halved:
             # TensorFlow makes its threads with the first loop of a process, and keeps them: the
             # configuration of a session comes too late.
             with suppress(RuntimeError):
@@ -208,15 +236,18 @@ class DesNet(Model):
 
     def _build(self) -> None:
         """One iteration: synthesize, compare, learn, record."""
-        self.inputs = inputs = self._make_inputs()
+        self.inputs = inputs = make_inputs(self)
         self._iteration = tf.train.get_or_create_global_step()
         step = tf.cast(self._iteration, tf.int32)
         key = streams.key(self.settings.seed, Stream.SYNTHESIS, step, inputs.group)
-        observed = observe(self, inputs, step)
         step_size = inputs.noise_factor * tf.gather(self.step_sizes, inputs.index)  # [B]
         starts = inputs.starts - self.mean_colour
         self._log_prob = self.log_prob(starts)
-        synthesis = self._synthesize(inputs, starts, step_size, key)
+        synthesis = synthesize(self, inputs, starts, step_size, key)
+        if self.levels is not None:
+            self.score_matching = ScoreMatching(self, self.levels)
+            return
+        observed = observe(self, inputs, step)
         comparison = compare(self, observed, synthesis)
         learning = learn(self, inputs, synthesis, comparison)
         autocorrelation, noted = running_autocorrelation(
@@ -237,61 +268,6 @@ class DesNet(Model):
                 "learning_rate": learning.learning_rate,
                 "roll_backs": learning.roll_backs.read_value(),
             }
-
-    def _make_inputs(self) -> Inputs:
-        """What is fed, and the chains that are kept."""
-        side, n = self.settings.image_size, self.chain_shard.total
-        shape = [None, side, side, 3]
-        observed = tf.placeholder(tf.float32, shape, "observed")
-        index = tf.placeholder(tf.int32, [None], "index")
-        if self.convergent:
-            # Where the chains stand, from where they go on unless other starts are fed.
-            start = tf.broadcast_to(self.mean_colour, [n, side, side, 3])
-            self.chains = self.chain_shard.variable("chains/images", start)
-            self._stand = tf.gather(self.chains, index)
-            starts = tf.placeholder_with_default(self._stand, shape, "starts")
-            self._begin = tf.scatter_update(self.chains, index, starts)
-        else:
-            starts = tf.placeholder(tf.float32, shape, "starts")
-        inputs = Inputs(
-            observed,
-            index,
-            starts,
-            learning_rate=tf.placeholder(tf.float32, [], "learning_rate"),
-            noise_factor=tf.placeholder_with_default(1.0, [], "noise_factor"),
-            contrast=tf.placeholder_with_default(1.0, [], "contrast"),
-            adjust=tf.placeholder_with_default(True, [], "adjust"),
-            group=tf.placeholder_with_default(self.cluster.rank, [], "group"),
-            first_step=tf.placeholder_with_default(0, [], "first_step"),
-            num_steps=tf.placeholder_with_default(self.settings.num_steps, [], "num_steps"),
-        )
-        step_size = tf.fill([n], float(self.settings.step_size or 0))
-        self.step_sizes = self.chain_shard.variable("chains/step_size", step_size)
-        return inputs
-
-    def _synthesize(
-        self, inputs: Inputs, starts: tf.Tensor, step_size: tf.Tensor, key: tf.Tensor
-    ) -> Synthesis:
-        """Run the chains of the current model from `starts` [B, S, S, 3]."""
-        with self._network.precision(self.settings.precision):
-            chains = self.langevin_dynamics(
-                starts,
-                step_size,
-                key,
-                num_steps=inputs.num_steps,
-                first_step=inputs.first_step,
-                adjust=inputs.adjust,
-            )
-        self.synthesized = chains.position + self.mean_colour
-
-        def share_outside(margin: tf.Tensor | float) -> tf.Tensor:
-            """Of pixels that are outside [0, 255] by more than so many grey levels."""
-            out = tf.logical_or(self.synthesized < -margin, self.synthesized > 255 + margin)
-            return tf.reduce_mean(tf.cast(out, tf.float32))
-
-        far_out = share_outside(self.settings.margin(inputs.noise_factor))
-        errors = quality.squared_errors(self.synthesized, inputs.observed)
-        return Synthesis(chains, step_size, share_outside(0), far_out, errors)
 
     def train(self, images: np.ndarray, num_epochs: int | None = None) -> Iterator[Record]:
         """Learn until the epochs are done, yielding a record an iteration.
@@ -322,6 +298,11 @@ class DesNet(Model):
         Raises:
             DivergenceError: going back again and again does not help.
         """
+        if self.levels is not None:
+            done = int(self.session.run(self._iteration))
+            total = self.shard.iterations(self.settings, num_epochs)
+            yield from self.score_matching.train(images, done, total)
+            return
         settings, own_colours = self.settings, self.colours[self.shard.own]
         total = self.shard.iterations(settings, num_epochs)
         first = int(self.session.run(self._iteration))
@@ -331,7 +312,7 @@ class DesNet(Model):
                 self.inputs.index: every,
                 self.inputs.starts: self.starts(self.chain_shard.total)[self.chain_shard.own],
             }
-            self.session.run(self._begin, standing)
+            self.session.run(self.begin, standing)
         for iteration, index, batch in self.shard.batches(images, settings, first, total):
             feed: dict = {
                 self.inputs.observed: batch,
@@ -374,6 +355,12 @@ class DesNet(Model):
     @property
     def chain_length(self) -> int:
         """Steps of a new chain: those of learning, or to where chains that never end are."""
+        return self.length_from(self.settings.start)
+
+    def length_from(self, kind: str) -> int:
+        """Likewise, from a kind of start: see `run_chains`."""
+        if self.levels is not None:
+            return self.levels.lowest - self.levels.entry(kind)
         if self.convergent:
             return CONVERGENT_STEPS[self.settings.sampler]
         return self.settings.num_steps or 1
@@ -387,7 +374,13 @@ class DesNet(Model):
         colours = self.colours[np.arange(n or every) % every]
         return draw_starts(self.settings, colours, self.mean_colour, start=start)
 
-    def run_chains(self, starts: np.ndarray, num_steps: int, first_step: int = 0) -> np.ndarray:
+    def run_chains(
+        self,
+        starts: np.ndarray,
+        num_steps: int,
+        first_step: int = 0,
+        kind: str | Sequence[str] | None = None,
+    ) -> np.ndarray:
         """The ends of chains of `num_steps` steps from `starts` [n, S, S, 3], both in [0, 255].
 
         Chain i takes the step size that chain i (modulo their number) has adapted to in learning,
@@ -397,8 +390,18 @@ class DesNet(Model):
             starts: where the chains stand.
             num_steps: how far they go; 0 returns the starts.
             first_step: number of the first step, for chains that go on.
+            kind: of all starts, or of each, which says at what level of a ladder of noise they
+                enter: mean, mean+noise, noise, a picture, or an image that was learned; by default
+                that of the settings.
         """
         rows = {self.inputs.starts: starts}
+        if self.levels is not None and num_steps:
+            entry = self.levels.entries(kind or self.settings.start, len(starts))
+            rows[self.inputs.entry] = entry
+            if not first_step:
+                rng = streams.generator(self.settings.seed, Stream.STARTS, 0, 1)
+                starts = self.levels.entered(starts - self.mean_colour, entry, rng)
+                rows[self.inputs.starts] = starts + self.mean_colour
         return run_in_groups(self, self.synthesized, rows, num_steps, first_step)
 
     def synthesize(self, n: int | None = None) -> np.ndarray:
@@ -409,12 +412,12 @@ class DesNet(Model):
         """
         if self.convergent:
             index = np.arange(self.num_chains)[:n]
-            return self.session.run(self._stand, {self.inputs.index: index})
-        return self.run_chains(self.starts(n), self.settings.num_steps or 1)
+            return self.session.run(self.stand, {self.inputs.index: index})
+        return self.run_chains(self.starts(n), self.chain_length)
 
     def complete(self, images: np.ndarray, visible: np.ndarray) -> np.ndarray:
         """Images [n, S, S, 3] with their hidden pixels drawn; see `Completion.complete`."""
-        return self.completion.complete(images, visible, self.chain_length)
+        return self.completion.complete(images, visible, self.length_from("mean"))
 
     @cached_property
     def completion(self) -> Completion:

@@ -44,6 +44,14 @@ class Completion:
             colours = images.mean((1, 2), where=seen, dtype=np.float64)
             starts = np.where(shown, images, datasets.flat_images(colours, images.shape[1]))
         rows = {self._model.inputs.starts: starts, self._visible: shown}
+        if (levels := self._model.levels) is not None:
+            entry = levels.entries("mean", len(images))
+            rows[self._model.inputs.entry] = entry
+            if not first_step:
+                rng = streams.generator(self._model.settings.seed, Stream.COMPLETION)
+                entered = levels.entered(starts - self._model.mean_colour, entry, rng)
+                starts = np.where(shown, images, entered + self._model.mean_colour)
+                rows[self._model.inputs.starts] = starts
         return run_in_groups(self._model, self._completed, rows, num_steps, first_step)
 
     @cached_property
@@ -61,6 +69,7 @@ class Completion:
                 num_steps=inputs.num_steps,
                 first_step=inputs.first_step,
                 visible=self._visible,
+                entry=inputs.entry,
             )
             return chains.position + model.mean_colour
 

@@ -25,9 +25,15 @@ def signatures(model: DesNet) -> dict[str, Signature]:
     value = model.log_prob(starts - model.mean_colour)
     index = tf.range(tf.shape(starts)[0]) % model.num_chains
     key = streams.key(settings.seed, Stream.SYNTHESIS, int(iteration))
+    entered = starts - model.mean_colour
+    if (levels := model.levels) is not None:  # the noise that they enter with
+        noise_key = streams.key(settings.seed, Stream.STARTS)
+        noise = tf.random.stateless_normal(tf.shape(starts), noise_key)
+        entered += float(levels.sigma[levels.entry("mean")]) * noise
     with model.networks[0].precision(settings.precision):
         chains = model.langevin_dynamics(
-            starts - model.mean_colour, tf.gather(tf.constant(step_sizes), index), key
+            *(entered, tf.gather(tf.constant(step_sizes), index), key),
+            num_steps=None if levels is None else model.length_from("mean"),
         )
     return {
         "synthesize": Signature(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from common import samplers, streams
+from common import quality, samplers, streams
 from common.session import tf
 from common.streams import Stream
 from guard import GuardedAdam
@@ -32,6 +32,7 @@ class Inputs(NamedTuple):
     contrast: tf.Tensor  # of observed images
     adjust: tf.Tensor  # whether MALA and HMC put their proposals to the test
     group: tf.Tensor  # of chains, where more are run than fit together
+    entry: tf.Tensor  # [B] or [1], levels of the noise where chains enter
     first_step: tf.Tensor
     num_steps: tf.Tensor
 
@@ -67,6 +68,65 @@ class Learning(NamedTuple):
     learning_rate: tf.Tensor  # that was in effect
     roll_backs: tf.Variable  # so far
     updates: list[tf.Operation]
+
+
+def make_inputs(model: DesNet) -> Inputs:
+    """What is fed, and the chains that are kept."""
+    side, n = model.settings.image_size, model.chain_shard.total
+    shape = [None, side, side, 3]
+    observed = tf.placeholder(tf.float32, shape, "observed")
+    index = tf.placeholder(tf.int32, [None], "index")
+    if model.convergent:
+        # Where the chains stand, from where they go on unless other starts are fed.
+        start = tf.broadcast_to(model.mean_colour, [n, side, side, 3])
+        model.chains = model.chain_shard.variable("chains/images", start)
+        model.stand = tf.gather(model.chains, index)
+        starts = tf.placeholder_with_default(model.stand, shape, "starts")
+        model.begin = tf.scatter_update(model.chains, index, starts)
+    else:
+        starts = tf.placeholder(tf.float32, shape, "starts")
+    inputs = Inputs(
+        observed,
+        index,
+        starts,
+        learning_rate=tf.placeholder(tf.float32, [], "learning_rate"),
+        noise_factor=tf.placeholder_with_default(1.0, [], "noise_factor"),
+        contrast=tf.placeholder_with_default(1.0, [], "contrast"),
+        adjust=tf.placeholder_with_default(True, [], "adjust"),
+        group=tf.placeholder_with_default(model.cluster.rank, [], "group"),
+        entry=tf.placeholder_with_default([0], [None], "entry"),
+        first_step=tf.placeholder_with_default(0, [], "first_step"),
+        num_steps=tf.placeholder_with_default(model.settings.num_steps, [], "num_steps"),
+    )
+    step_size = tf.fill([n], float(model.settings.step_size or 0))
+    model.step_sizes = model.chain_shard.variable("chains/step_size", step_size)
+    return inputs
+
+
+def synthesize(
+    model: DesNet, inputs: Inputs, starts: tf.Tensor, step_size: tf.Tensor, key: tf.Tensor
+) -> Synthesis:
+    """Run the chains of the current model from `starts` [B, S, S, 3]."""
+    with model.networks[0].precision(model.settings.precision):
+        chains = model.langevin_dynamics(
+            starts,
+            step_size,
+            key,
+            num_steps=inputs.num_steps,
+            first_step=inputs.first_step,
+            adjust=inputs.adjust,
+            entry=inputs.entry,
+        )
+    model.synthesized = chains.position + model.mean_colour
+
+    def share_outside(margin: tf.Tensor | float) -> tf.Tensor:
+        """Of pixels that are outside [0, 255] by more than so many grey levels."""
+        out = tf.logical_or(model.synthesized < -margin, model.synthesized > 255 + margin)
+        return tf.reduce_mean(tf.cast(out, tf.float32))
+
+    far_out = share_outside(model.settings.margin(inputs.noise_factor))
+    errors = quality.squared_errors(model.synthesized, inputs.observed)
+    return Synthesis(chains, step_size, share_outside(0), far_out, errors)
 
 
 def observe(model: DesNet, inputs: Inputs, step: tf.Tensor) -> tf.Tensor:
@@ -129,7 +189,7 @@ def learn(model: DesNet, inputs: Inputs, synthesis: Synthesis, comparison: Compa
     adam = GuardedAdam(
         model.networks[0].variables(),
         [model.chains] if model.convergent else [],
-        settings.beta1,
+        settings.beta1 or 0.0,
         settings.beta2 or 0.0,
         model.cluster,
     )

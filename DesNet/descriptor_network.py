@@ -1,5 +1,7 @@
 """The bottom-up ConvNets of DesNet: images [B, S, S, 3] less the mean colour -> f [B].
 
+One is told the level of noise on each image as well, see `ConditionalNetwork`.
+
 No normalisation: batch statistics would couple the chains of a batch.  Each is told the step size
 of the chains, which the reach of f depends on.
 """
@@ -7,6 +9,8 @@ of the chains, which the reach of f depends on.
 from __future__ import annotations
 
 from collections.abc import Callable
+
+import numpy as np
 
 from common.layers import conv2d, dense, leaky_relu, reduce_mean, weighted_sum
 from common.session import tf
@@ -18,6 +22,7 @@ SCALE = 30.0
 UNITS = 64  # that see all of an image
 SLOWER = 0.1  # factor of what they see: of 8192 weights each, which then learn as much more slowly
 SIDE = 8  # of the image whose colours they see
+TOLD = 64  # features of a level of noise
 
 
 def _body(x: tf.Tensor, activation: Callable[[tf.Tensor], tf.Tensor], on_gpu: bool) -> tf.Tensor:
@@ -52,8 +57,61 @@ def _assignment(x: tf.Tensor, step_size: float, on_gpu: bool) -> tf.Tensor:
     return weighted_sum(x, "value", 0.01, leaky_relu)  # [B]
 
 
+def _shifted(x: tf.Tensor, told: tf.Tensor, name: str) -> tf.Tensor:
+    """The features x [B, ..., n], each scaled and shifted by what is told [B, m], and rectified.
+
+    Perez et al. (2018).  Where a rectifier is flat or straight, score matching, which sees only
+    slopes of f, would learn no shift at all: an exponential unit is curved below 0.
+    """
+    size = x.shape[-1]
+    film = dense(told, 2 * size, name, 0.05)
+    film = tf.reshape(film, [-1, *[1] * (x.shape.rank - 2), 2 * size])
+    return tf.nn.elu(x * (1 + film[..., :size]) + film[..., size:])
+
+
+def _told(position: tf.Tensor) -> tf.Tensor:
+    """A position in [-1, 1] as features [B, TOLD]: its Fourier features, combined."""
+    angles = position[:, None] * tf.constant(np.linspace(0.5, 8, 16) * np.pi / 2, position.dtype)
+    features = tf.concat([tf.sin(angles), tf.cos(angles)], 1)
+    return tf.nn.elu(dense(features, TOLD, "level", 32**-0.5))
+
+
+def _noise_conditional(
+    x: tf.Tensor,
+    position: tf.Tensor,
+    step_size: float,
+    on_gpu: bool,
+) -> tf.Tensor:
+    """Of images over the scale of the reference, and the position of their noise in [-1, 1]."""
+    image, told = x, _told(position)
+    for number, channels in enumerate([32, 64, 128], 1):
+        # Learning differentiates twice, for which the forms of a convolution that are fast on a
+        # processor have no fast second derivative.
+        deviation = (25 * int(x.shape[3])) ** -0.5
+        x = conv2d(x, channels, 5, 2, f"conv_{number}", deviation, on_gpu=True)
+        x = _shifted(x, told, f"noise_{number}")
+    features = x.shape[1:].num_elements()
+    x = tf.reshape(x, [-1, features])  # [B, 8192]
+    pixels, block = image.shape[1:].num_elements(), image.shape[1] // SIDE
+    blocks = reduce_mean(tf.reshape(image, [-1, SIDE, block, SIDE, block, 3]), [2, 4])
+    # The mean of a block, in standard deviations of its noise: it is seen when all else is not.
+    colours = dense(block * blocks, 64, "colours", (3 * SIDE**2) ** -0.5)
+    seen = [
+        dense(x, 128, "whole", features**-0.5),
+        dense(image, 64, "pixels", pixels**-0.5),
+        colours,
+    ]
+    units = _shifted(tf.concat(seen, 1), told, "noise_whole")  # [B, 256]
+    combined = tf.nn.elu(dense(units, 128, "combined", 256**-0.5))
+    # Of thousands of features that see a part, and hundreds that see all, with as much to say.
+    value = weighted_sum(x, "value", 0.02, tf.identity)
+    whole = tf.concat([units, combined], 1)
+    return value + weighted_sum(whole, "value_whole", 1.0, tf.identity, 30)
+
+
 NETWORKS: dict[str, Callable] = {
     "strided": _strided,
     "smooth": _smooth,
     "assignment": _assignment,
+    "noise_conditional": _noise_conditional,
 }

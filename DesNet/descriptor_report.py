@@ -58,6 +58,45 @@ STORY: dict[str, Any] = {
     ],
 }
 
+# Of --learning score_matching.
+LADDER_STORY: dict[str, Any] = {
+    **STORY,
+    "does": "It scores how much an image looks like the training images, at every level of noise."
+    " New images come from noise, or from one flat colour, by small steps down these levels, each"
+    " up the score and with some noise.",
+    "asks": "Descriptor, real sampling: learn a bottom-up ConvNet f, a score of whole images with"
+    " noise. At noisy images, and wherever chains of the model go, its slope is fitted to that of"
+    " the training images' own density at this noise.",
+    "equations": [
+        {
+            "says": "the model at a level of noise, Y in grey levels about the mean colour",
+            "latex": r"p_t(Y; \theta) \propto \exp[f(Y, t; \theta)] \, p_0(Y), \quad"
+            r" p_0 = N(0, s^2 I)",
+        },
+        {
+            "says": "synthesis: Langevin steps of whole images, down the levels",
+            "latex": r"\tilde{Y} \leftarrow \tilde{Y} + \frac{\delta_t^2}{2}"
+            r" \frac{\partial}{\partial Y} \log p_t(\tilde{Y}; \theta)"
+            r" + \delta_t U, \quad U \, \sim \, N(0, I)",
+        },
+        {
+            "says": "learning: the score of the noisy training images is known",
+            "latex": r"\min_\theta \, \mathbb{E} \left\| \frac{\partial}{\partial Y}"
+            r" \log p_t(Y; \theta) - \frac{\partial}{\partial Y} \log \frac{1}{n}"
+            r" \sum_{i=1}^{n} N(Y; Y_{i, t}, \sigma_t^2 I) \right\|^2",
+        },
+    ],
+    "items": [
+        STORY["items"][0],
+        {
+            "number": 2,
+            "asks": "The loss over the iterations of learning",
+            "look": "falls, and goes on falling as the learning rate does.",
+            "wrong": "stays where it was: the images are too many for so few epochs.",
+        },
+    ],
+}
+
 SECTIONS: list[dict[str, Any]] = [
     {
         "kind": "sprite",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from common.flags import SettingsError, choice, number, setting, whole
 from descriptor_network import NETWORKS
 
 # Images in an iteration at most.  Short runs compete for images: all are to be there at once.
-BATCH = {"short_run": 16, "convergent": 7}
+BATCH = {"short_run": 16, "convergent": 7, "score_matching": 16}
 GROWING = 0.4  # share of the run, at its start, in which the contrast of the images grows
 ANNEALED = 0.6  # share of the run, at its start, in which the noise on the images shrinks
 OVERSHOOT = 16.0  # grey levels that chains of black and white images may overshoot by
+CHAINS = 16  # of score matching, that are on their way while it learns
+POINTS = 16  # noisy images in an iteration of score matching, at least
 WARM_UP_STEPS = 10  # iterations in which the learning rate rises: the first gradients overshoot
 
 # Where chains start, and what one and all of them are called.
@@ -32,8 +35,9 @@ CONVERGENT_STEPS = {"langevin": 1000, "mala": 1000, "hmc": 200}
 LEAPFROG = 5  # gradient evaluations in a step of hmc
 # Seconds on two cores of an iteration of so many steps, and of each of its images of 64 x 64.
 ITERATION, IMAGE = 0.013, {"langevin": 0.0085, "mala": 0.015, "hmc": 0.0122}
+POINT = 0.0033  # and of each point where score matching fits the score
 
-# The settings of the two ways to learn.  A short run drifts, along steep slopes.  Its images begin
+# The settings of the ways to learn.  A short run drifts, along steep slopes.  Its images begin
 # near the flat colours that chains start from, so that every one draws the chain beside it along,
 # and no two chains seek the same.  Noise of twice the size of the steps widens their modes.  A
 # density has to be explored: large steps; noise of twice their size on the observed
@@ -41,6 +45,8 @@ ITERATION, IMAGE = 0.013, {"langevin": 0.0085, "mala": 0.015, "hmc": 0.0122}
 # energy, for at the kinks of rectifiers a Metropolis-Hastings test turns down all but tiny steps.
 # The noise and the steps start eight times as large: at first there is one wide mode, which chains
 # cross in a few steps, and as the noise shrinks it divides into one for each image.
+#
+# Score matching has a ladder of noise, also down to 4 grey levels, and steps in proportion to it.
 LEARNING: dict[str, dict[str, Any]] = {
     "short_run": {
         "num_epochs": 600,
@@ -50,6 +56,7 @@ LEARNING: dict[str, dict[str, Any]] = {
         "data_noise_start": 2.0,
         "contrast_start": 0.2,
         "learning_rate": 0.04,
+        "beta1": 0.5,
         "beta2": 0.999,
         "mode_penalty": 1.0,
         "weight_decay": 0.004,
@@ -62,7 +69,22 @@ LEARNING: dict[str, dict[str, Any]] = {
         "data_noise_start": 32.0,
         "contrast_start": 1.0,
         "learning_rate": 0.003,
+        "beta1": 0.5,
         "beta2": 0.9,  # gradients grow by orders of magnitude: a longer memory overshoots
+        "mode_penalty": 0.0,
+        "weight_decay": 0.0,
+    },
+    "score_matching": {
+        "num_epochs": 4000,
+        "network": "noise_conditional",
+        "num_steps": 128,
+        "step_size": 2.8,
+        "data_noise": 4.0,
+        "data_noise_start": 4.0,
+        "contrast_start": 1.0,
+        "learning_rate": 0.001,
+        "beta1": 0.9,
+        "beta2": 0.99,
         "mode_penalty": 0.0,
         "weight_decay": 0.0,
     },
@@ -96,8 +118,8 @@ class Settings(flags.Settings):
     network: str | None = setting(
         None,
         choice(list(NETWORKS)),
-        "the ConvNet: three strided convolutions with rectifiers or with a smooth activation, or"
-        " that of the assignment" + _default("network"),
+        "the ConvNet: three strided convolutions with rectifiers, with a smooth activation, or told"
+        " the level of noise; or that of the assignment" + _default("network"),
         group="model",
     )
     ref_sigma: float = setting(
@@ -116,17 +138,17 @@ class Settings(flags.Settings):
     step_size: float | None = setting(
         None,
         number(1e-6, 100),
-        "step size of the sampler, in grey levels, which mala and hmc adapt to less"
-        + _default("step_size"),
+        "step size of the sampler, in grey levels, which mala and hmc adapt to less, and which at"
+        " higher noise is larger in proportion" + _default("step_size"),
         group="sampling",
         flag="delta",
     )
     num_steps: int | None = setting(
         None,
         whole(1, 10**6),
-        "steps of a chain in an iteration (default: "
+        "steps of a chain in an iteration, or down the levels of noise (default: "
         + ", ".join(f"{v} for {k}" for k, v in SAMPLERS.items())
-        + ")",
+        + "; 128 for score_matching)",
         group="sampling",
         flag="T",
     )
@@ -152,7 +174,9 @@ class Settings(flags.Settings):
         None,
         choice(list(LEARNING)),
         "short_run: chains start anew at every iteration; convergent: they never end,"
-        " and stay images (default: short_run for langevin, convergent for mala and hmc)",
+        " and stay images; score_matching: they go down a ladder of noise, from noise or mean"
+        " images, and the score is fitted where they are (default: short_run for langevin,"
+        " convergent for mala and hmc)",
         group="learning",
     )
     num_epochs: int | None = flags.num_epochs(_by_learning("num_epochs"))
@@ -160,7 +184,12 @@ class Settings(flags.Settings):
     learning_rate: float | None = setting(
         None, number(1e-9, 10), "of Adam" + _default("learning_rate"), group="learning"
     )
-    beta1: float = setting(0.5, number(0, 0.999), "decay of Adam's first moment", group="learning")
+    beta1: float | None = setting(
+        None,
+        number(0, 0.999),
+        "decay of Adam's first moment" + _default("beta1"),
+        group="learning",
+    )
     beta2: float | None = setting(
         None,
         number(0, 0.99999),
@@ -262,12 +291,52 @@ class Settings(flags.Settings):
 
     def iteration_seconds(self, batch: float) -> float:
         """What an iteration of so many images takes on two cores, roughly."""
+        if self.learning == "score_matching":
+            points = CHAINS + batch * math.ceil(POINTS / batch)
+            return points * POINT * (self.image_size / 64) ** 2
         usual = SAMPLERS[self.sampler]
         length = (self.num_steps or usual) / usual
         if self.sampler == "hmc":
             length *= self.num_leapfrog / LEAPFROG
         image = IMAGE[self.sampler] * (self.image_size / 64) ** 2
         return (ITERATION + batch * image) * length
+
+    def _usual_learning(self) -> str:
+        """The way to learn where none is asked for."""
+        if self.sampler != "langevin":
+            return "convergent"
+        return "score_matching" if self.network == "noise_conditional" else "short_run"
+
+    def _check_ladder(self, chosen: dict[str, Any]) -> None:
+        """Whether what was chosen is of a ladder of noise.
+
+        Raises:
+            SettingsError: it is not.
+        """
+        defaults = LEARNING["score_matching"] | {"data_noise_start": chosen["data_noise"]}
+        chosen["data_noise_start"] = self.data_noise_start or chosen["data_noise"]
+        of_others = "network", "data_noise_start", "contrast_start", "mode_penalty", "weight_decay"
+        for name in of_others:
+            if chosen[name] != defaults[name]:
+                raise SettingsError(
+                    f"--{name} {chosen[name]} is of another way to learn than score_matching: leave"
+                    " it out, or choose --learning short_run or convergent"
+                )
+        if self.sampler != "langevin":
+            raise SettingsError(
+                "--learning score_matching goes with --sampler langevin alone: leave one of the two"
+                " out"
+            )
+        if not 0 < chosen["data_noise"] < self.ref_sigma:
+            raise SettingsError(
+                f"a ladder of noise goes down from --ref_sig {self.ref_sigma:g} to --data_noise"
+                f" {chosen['data_noise']:g}, which has to be less, and more than 0"
+            )
+        if chosen["step_size"] >= 2 * chosen["data_noise"]:
+            raise SettingsError(
+                f"chains with steps of --delta {chosen['step_size']:g} leave noise of --data_noise"
+                f" {chosen['data_noise']:g}, whatever is learned: choose less than twice of it"
+            )
 
     def resolved(self, num_images: int) -> Settings:
         """These settings with nothing left open, for a number of images to learn.
@@ -278,7 +347,7 @@ class Settings(flags.Settings):
         """
         # A Metropolis-Hastings test does not let a chain climb thousands of nats in 30 steps: short
         # runs of mala and hmc would stand still.
-        learning = self.learning or ("short_run" if self.sampler == "langevin" else "convergent")
+        learning = self.learning or self._usual_learning()
         defaults = dict(LEARNING[learning])
         if self.network == "assignment" and learning == "short_run":
             defaults |= ASSIGNMENT
@@ -288,8 +357,13 @@ class Settings(flags.Settings):
         }
         batch_size = self.batch_size_of(num_images, BATCH[learning])
         # Fewer of many images; longer chains take the time that they take.
-        usual = dataclasses.replace(self, num_steps=None, num_leapfrog=LEAPFROG)
+        usual = dataclasses.replace(self, learning=learning, num_steps=None, num_leapfrog=LEAPFROG)
         chosen["num_epochs"] = usual.epochs_of(num_images, defaults["num_epochs"], batch_size)
+        chosen["num_steps"] = self.num_steps or defaults.get("num_steps", SAMPLERS[self.sampler])
+        if learning == "score_matching":
+            self._check_ladder(chosen)
+        elif chosen["network"] == "noise_conditional":
+            raise SettingsError("--network noise_conditional is of --learning score_matching")
         if chosen["data_noise"] == 0:
             if self.data_noise_start:
                 raise SettingsError(
@@ -304,7 +378,6 @@ class Settings(flags.Settings):
             self,
             learning=learning,
             batch_size=batch_size,
-            num_steps=self.num_steps or SAMPLERS[self.sampler],
             precision=session.resolve_precision(self.precision, self.device, objection),
             **chosen,
         )

@@ -12,6 +12,8 @@ from common.streams import Stream
 from DesNet import DesNet
 
 CHAINS = 4  # from each kind of start
+# What a ladder of noise calls them.
+KINDS = {"mean image": "mean", "noise": "noise", "training image": "image"}
 PIECE = 250  # steps from one move of the progress bar to the next
 
 
@@ -57,6 +59,7 @@ def run(
         mean root-mean-square difference between two chains, in grey levels.
     """
     starts = starting_points(model, images)
+    kinds = [KINDS[kind] for kind, part in starts.items() for _ in part]
     chains = np.concatenate(list(starts.values())).astype(np.float32)
     films: dict[str, list[np.ndarray]] = {kind: [] for kind in starts}
     records: dict[str, list[dict[str, float]]] = {kind: [] for kind in starts}
@@ -64,7 +67,7 @@ def run(
     for stop in stops(num_steps):
         while done < stop:
             piece = min(PIECE, stop - done)
-            chains = model.run_chains(chains, piece, done)
+            chains = model.run_chains(chains, piece, done, kinds)
             done += piece
             advance(piece)
         for kind, part in zip(starts, np.split(chains, len(starts)), strict=True):

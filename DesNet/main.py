@@ -32,6 +32,13 @@ from common.shards import Shard
 from descriptor_settings import STARTS
 from DesNet import DesNet, Settings, threads_of_operation
 
+LADDER_LOSSES = [
+    Chart(
+        *("loss", "Loss", "squared error of the score, relative", True),
+        "How far the score is from that of the noisy images. Should fall to the end.",
+        item=2,
+    )
+]
 MANY_GHOSTS = 0.2  # share of synthesized images that are mixtures, from which on it is said
 
 
@@ -56,8 +63,8 @@ class Experiment(experiment.Experiment):
             *("psnr", "PSNR of the ends of the chains to the batch", "mean over the chains, dB"),
             *(
                 False,
-                "How close the chains arrive at the images of the batch, each at another one."
-                " Should rise and level off.",
+                "How close the chains arrive at the images of the batch, each at another one; down"
+                " a ladder of noise, at any image, less the noise. Should rise and level off.",
             ),
         ),
         Chart(
@@ -96,6 +103,8 @@ class Experiment(experiment.Experiment):
         self.held = held.images[: experiment.EVALUATED].astype(np.float32)
         colours = shard.cluster.gather(datasets.mean_colours(self.images[: shard.count]))
         self.constants = {"colours": colours}
+        if settings.resolved(len(colours)).learning == "score_matching":
+            self.losses, self.story = LADDER_LOSSES, descriptor_report.LADDER_STORY  # type: ignore[misc]
         self.evaluated = self.images[: experiment.EVALUATED].astype(np.float32)
         self.model = self.make(lambda own: DesNet(settings, colours, shard=own), shard)
 

@@ -11,6 +11,7 @@ if __name__ == "__main__":
     endings.while_loading("DesNet/synthesize.py")
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +103,7 @@ def complete(model: DesNet, to: Path, args: argparse.Namespace) -> Made:
     def run(frame: np.ndarray, num_steps: int, first_step: int) -> np.ndarray:
         return model.completion.complete(frame, visible, num_steps, first_step)
 
-    chains = film(run, pictures, frames_of(to, args.steps or model.chain_length))
+    chains = film(run, pictures, frames_of(to, args.steps or model.length_from("mean")))
     return Made(chains[-1], {"pictures": pictures, "visible": visible}, chains)
 
 
@@ -115,12 +116,13 @@ def make(model: DesNet, to: Path, args: argparse.Namespace) -> Made:
     """
     if args.occlude:
         return complete(model, to, args)
-    steps: int = args.steps or model.chain_length
+    kind = "picture" if args.files else "mean" if args.colour else args.start
+    steps: int = args.steps or model.length_from(kind or model.settings.start)
     starts = choose_starts(model, args)
     arrays = {"starts": np.asarray(starts)}
     new = args.files or args.colour or args.start or args.steps or len(starts) > model.num_chains
     if new or to.suffix == ".gif":
-        chains = film(model.run_chains, starts, frames_of(to, steps))
+        chains = film(partial(model.run_chains, kind=kind), starts, frames_of(to, steps))
         return Made(chains[-1], arrays, chains)
     return Made(model.synthesize(args.count), arrays)  # as results.npz holds them
 

@@ -19,6 +19,7 @@ VARIANTS = {
     "auto": [],  # bfloat16, where the processor multiplies it
     "convergent": ["--learning=convergent"],
     "noisy": ["--start=mean+noise"],
+    "ladder": ["--learning=score_matching"],
 }
 LOAD = {"GenNet": GenNet.load, "DesNet": DesNet.load}
 
@@ -36,7 +37,7 @@ def runs(mains, tmp_path_factory):
     for name, variant in (
         *(("GenNet", "float32"), ("GenNet", "auto")),
         *(("DesNet", "float32"), ("DesNet", "auto"), ("DesNet", "convergent")),
-        ("DesNet", "noisy"),
+        *(("DesNet", "noisy"), ("DesNet", "ladder")),
     ):
         output = root / f"{name} {variant}"
         more = [*VARIANTS[variant], "--seed=3"]
@@ -139,7 +140,7 @@ def test_synthesis_commands_write_what_the_run_holds(runs, tools, tmp_path, vari
     assert written["starts"].std() > 30
 
 
-@pytest.mark.parametrize("variant", ["auto", "convergent"])
+@pytest.mark.parametrize("variant", ["auto", "convergent", "ladder"])
 def test_hidden_pixels_of_pictures_are_drawn_given_the_others(runs, tools, tmp_path, variant):
     folder = runs["DesNet", variant]
     picture = folder.parents[1] / "data" / "cats" / "0.png"

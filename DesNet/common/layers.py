@@ -29,12 +29,13 @@ DIRECTIONS = 16  # so many are computed at a time
 class Network:
     """Layers that make their variables at the first call and share them ever after."""
 
-    def __init__(self, scope: str, layers: Callable[[tf.Tensor], tf.Tensor], seed: int) -> None:
+    def __init__(self, scope: str, layers: Callable[..., tf.Tensor], seed: int) -> None:
         """Describe it.
 
         Args:
             scope: of its variables.
-            layers: maps an input to an output by the functions of this module.
+            layers: maps an input, and what else it is told, to an output by the functions of this
+                module.
             seed: of the values that its variables start from.
         """
         self._scope = scope
@@ -42,20 +43,23 @@ class Network:
         self._seed = seed
         self._copies: dict[str, tf.Tensor] = {}  # of the variables, by name
 
-    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+    def __call__(self, x: tf.Tensor, *told: tf.Tensor) -> tf.Tensor:
         """The layers' output for x, both of the same type."""
         with self._scoped():
-            return tf.cast(self._layers(self._inside(x)), x.dtype)
+            inside = map(self._inside, (x, *told))
+            return tf.cast(self._layers(*inside), x.dtype)
 
-    def gradient(self, x: tf.Tensor) -> tf.Tensor:
-        """The gradient of the output [B] in x, [B, ...]; the last layer is a `weighted_sum`.
+    def gradient(self, x: tf.Tensor, *told: tf.Tensor) -> tf.Tensor:
+        """The gradient of the output [B] in x, [B, ...].
 
+        Where nothing else is told, the last layer is a `weighted_sum`.
         The output itself is not computed.
         """
         with self._scoped():
-            inside = self._inside(x)
+            inside, *rest = map(self._inside, (x, *told))
             # The gradient of every image begins with a 1; a `weighted_sum` takes one for all.
-            (gradient,) = tf.gradients(self._layers(inside), inside, tf.ones([1], inside.dtype))
+            ones = tf.ones(tf.shape(x)[:1] if rest else [1], inside.dtype)
+            (gradient,) = tf.gradients(self._layers(inside, *rest), inside, ones)
             return tf.cast(gradient, x.dtype)
 
     def _scoped(self) -> AbstractContextManager:

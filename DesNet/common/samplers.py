@@ -228,6 +228,42 @@ def langevin(
     return Chains(position, zeros + 1, magnitude / length, log_prob_fn(x), path)
 
 
+def annealed_langevin(
+    score_fn: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    step_fn: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
+    x: tf.Tensor,
+    num_steps: tf.Tensor | int,
+    key: tf.Tensor,
+    *,
+    first_step: tf.Tensor | int = 0,
+) -> Chains:
+    """Langevin dynamics of a density that changes with every step (Song and Ermon, 2019).
+
+    x <- x + drift_t d log p_t(x) / dx + width_t U, where drift_t = width_t^2 / 2 in a step that
+    would leave p_t alone.
+
+    Args:
+        score_fn: positions [B, ...] and the number of a step -> d log p_t(x) / dx [B, ...].
+        step_fn: the number of a step -> its drift and width, [B] each.
+        x: [B, ...], where the chains start.
+        num_steps: length of the chains.
+        key: int32 [2].
+        first_step: number of the first step, for a chain that goes on.
+    """
+
+    def step(t: tf.Tensor, x: tf.Tensor, magnitude: tf.Tensor) -> list:
+        number = first_step + t
+        score, (drift, width) = score_fn(x, number), step_fn(number)
+        noise = standard_normal(tf.shape(x), _fold_in(key, number), x.dtype)
+        moved = x + _per_chain(drift, x) * score + _per_chain(width, x) * noise
+        return [moved, magnitude + _mean(tf.abs(score))]
+
+    zeros = tf.zeros_like(_mean(x))
+    (position, magnitude), _ = _loop(step, num_steps, [x, zeros], keep_path=False)
+    magnitude /= tf.cast(num_steps, x.dtype)
+    return Chains(tf.stop_gradient(position), zeros + 1, magnitude, zeros)
+
+
 def hmc(
     log_prob_fn: LogProbFn,
     x: tf.Tensor,

@@ -1,0 +1,149 @@
+"""DesNet learned down a ladder of noise."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+from conftest import COLOURS, IMAGES, SIDE, built, desnet, fails, flags, results
+
+from common import quality
+from noise_levels import NoiseLevels
+
+LADDER = {"learning": "score_matching", "num_steps": 32}
+
+
+def noisy(count, sigma, centre, seed=0):
+    return centre + sigma * np.random.default_rng(seed).normal(size=(count, *IMAGES.shape[1:]))
+
+
+def test_the_ladder_goes_from_the_reference_to_the_images():
+    levels = NoiseLevels(50.0, 4.0, 64, 128, 2.8)
+    assert levels.lowest == 200
+    assert levels.sigma[0] == pytest.approx(50, rel=1e-3)
+    assert levels.detail[0] < 0.02
+    assert levels.colour[0] < 0.03
+    mean = levels.entry("mean")
+    assert levels.colour[mean] == 1
+    assert levels.detail[mean] < 0.02
+    for values in (levels.detail[-1], levels.colour[-1], levels.sigma[-1] / 4):
+        assert values == pytest.approx(1)
+    assert (np.diff(levels.sigma / levels.detail) <= 1e-9).all()
+    assert levels.entry("noise") == 0 < mean < levels.entry("picture") < levels.entry("image")
+    picture = levels.entry("picture")
+    assert levels.sigma[picture] == pytest.approx(50 * levels.detail[picture], rel=0.06)
+
+
+def test_the_last_step_down_takes_the_noise_away():
+    # Of a density of one image, to which the score points, all chains arrive at it.
+    levels = NoiseLevels(50.0, 4.0, SIDE, 16, 2.8)
+    image = IMAGES[:1] - 127.5
+    rng = np.random.default_rng(0)
+    y = levels.noisy(np.zeros_like(image), np.zeros(1, int), rng)
+    for level in range(levels.lowest):
+        at = np.array([level])
+        score = (levels.seen(image, at) - y) / levels.sigma[level] ** 2
+        noise = levels.width[level] * rng.normal(size=y.shape)
+        y = y + levels.drift[level] * score + noise
+    np.testing.assert_allclose(y, image, atol=1e-3)
+
+
+def test_the_score_that_is_fitted_is_that_of_the_images_with_noise():
+    model = built(desnet(**LADDER))
+    matching, levels = model.score_matching, model.levels
+    images = (IMAGES - model.mean_colour).astype(np.float64)
+    colours = images.mean((1, 2))
+    matching._neighbours.keep(model.session, images - colours[:, None, None], colours)
+    level = np.repeat(np.arange(0, levels.lowest + 1, 7), 2).astype(np.int32)
+    y = noisy(len(level), 30.0, 0.0).astype(np.float32)
+    with model.session.graph.as_default():
+        at = (
+            tf.constant(v[level], tf.float32) for v in (levels.detail, levels.colour, levels.sigma)
+        )
+        found = model.session.run(matching._neighbours.seen_from(tf.constant(y), *at))
+    for k, i in enumerate(level):
+        seen = levels.seen(images, np.full(len(images), i))
+        log = -np.square(y[k] - seen).sum((1, 2, 3)) / (2 * levels.sigma[i] ** 2)
+        weights = np.exp(log - log.max())
+        expected = np.tensordot(weights / weights.sum(), seen, 1)
+        np.testing.assert_allclose(found[k], expected, atol=0.02)
+
+
+def test_without_a_network_colours_are_normal_and_there_is_no_detail(monkeypatch):
+    monkeypatch.setattr(
+        "common.layers._Normal.__call__", lambda _, shape, dtype, **__: tf.zeros(shape, dtype)
+    )
+    model = built(desnet(**LADDER))
+    level, levels = model.levels.entry("mean"), model.levels
+    y = np.random.default_rng(1).normal(size=(3, SIDE, SIDE, 3)).astype(np.float32) * 20
+    with model.session.graph.as_default():
+        score = model.session.run(model.score(tf.constant(y), tf.fill([3], level)))
+    clean = y + levels.sigma[level] ** 2 * score
+    assert np.ptp(clean, (1, 2)).max() < 1e-2
+    spread = np.square(COLOURS - COLOURS.mean(0)).mean()
+    known = SIDE**2 * spread / (SIDE**2 * spread + levels.sigma[level] ** 2)
+    np.testing.assert_allclose(clean[:, 0, 0], known * y.mean((1, 2)), rtol=1e-2, atol=1e-2)
+
+
+def test_chains_from_noise_and_from_mean_images_arrive_and_stay():
+    model = built(desnet(**LADDER, learning_rate=0.003))
+    records = list(model.train(IMAGES, 400))
+    assert records[-1]["loss"] < records[20]["loss"] / 4
+    assert records[-1]["roll_backs"] == 0
+    images = IMAGES.astype(np.float32)
+    made = model.synthesize()
+    assert quality.nearest_quality(made, images)[0].min() > 22
+    arrived = model.run_chains(model.starts(12, "noise"), model.length_from("noise"), kind="noise")
+    assert quality.nearest_quality(arrived, images)[0].mean() > 22
+    stayed = model.run_chains(images, 300, kind="image")
+    assert quality.nearest_quality(stayed, images)[0].min() > 22
+
+
+def test_a_chain_in_pieces_takes_the_path_of_the_whole():
+    model = built(desnet(**LADDER))
+    starts = model.starts()
+    whole = model.run_chains(starts, 20)
+    part = model.run_chains(model.run_chains(starts, 9), 11, 9)
+    np.testing.assert_allclose(part, whole, atol=0.05)
+    kinds = ["noise", "mean", "image"]
+    assert not np.allclose(model.run_chains(starts, 20, kind=kinds), whole)
+
+
+def test_learning_goes_on_to_the_same_bits(pictures, tmp_path, mains):
+    main = mains["DesNet"].main
+    options = ["--learning=score_matching", "--num_epochs=6"]
+    main(flags("DesNet", pictures, tmp_path / "whole", *options))
+    whole, killed = tmp_path / "whole" / "cats", tmp_path / "killed" / "cats"
+    shutil.copytree(whole, killed)
+    state = killed / "checkpoints" / "checkpoint"
+    state.write_text('model_checkpoint_path: "model-4"\nall_model_checkpoint_paths: "model-4"\n')
+    main(flags("DesNet", pictures, tmp_path / "killed", *options, "--resume"))
+    for key, value in results(whole).items():
+        np.testing.assert_array_equal(results(killed)[key], value, err_msg=key)
+    assert (killed / "history.csv").read_text() == (whole / "history.csv").read_text()
+    manifest = json.loads((whole / "manifest.json").read_text())
+    assert "noise" in manifest["story"]["does"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        (["--sampler=mala"], "--sampler langevin alone"),
+        (["--network=strided"], "--network strided"),
+        (["--contrast_start=0.5"], "--contrast_start 0.5"),
+        (["--weight_decay=0.1"], "--weight_decay 0.1"),
+        (["--data_noise_start=9"], "--data_noise_start 9"),
+        (["--data_noise=60"], "--data_noise 60"),
+        (["--delta=9"], "--delta 9"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_what_is_of_another_way_to_learn_is_told(asked, says, pictures, tmp_path, mains, capsys):
+    words = flags("DesNet", pictures, tmp_path / "out", "--learning=score_matching", *asked)
+    assert says in fails(capsys, mains["DesNet"].main, words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_network_of_the_ladder_learns_down_it():
+    assert desnet(network="noise_conditional").settings.learning == "score_matching"
