@@ -16,10 +16,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# Where the detail, and then the colour, is lost among the noise: so many standard deviations of the
-# reference over sigma / a (a = 1), for an image of 64 x 64, of whose pixels each tells a little.
-DETAIL_LOST, COLOUR_LOST = 60.0, 40.0
-UNIT = 64  # pixels
+# The detail of an image is lost where sigma / a is so many times s: thousands of pixels, of which
+# each tells a little, show through much noise.  Of larger images it takes more, by their side.
+DETAIL_LOST = 60.0
+UNIT = 64  # pixels, side of an image of which that holds
+COLOUR_LOST = 40.0  # 1 / b where the colour is lost as well
 STEPS_OF_DETAIL = 0.64  # share of the steps from the top that come after the colour is there
 
 
