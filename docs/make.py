@@ -47,6 +47,7 @@ RUN_ID = "Run"  # the text in a picture that names its run
 
 CHAINS = "DesNet/main.py --long_run 10000"
 CONVERGENT = "DesNet/main.py --learning convergent --long_run 10000"
+LADDER = "DesNet/main.py --learning score_matching --long_run 10000"
 HELD_OUT = "--holdout 1.jpg 4.jpg A1.jpg A4.jpg"
 RUNS: dict[str, dict[str, str]] = {  # of which images -> name -> command
     "drawn": {
@@ -66,6 +67,8 @@ RUNS: dict[str, dict[str, str]] = {  # of which images -> name -> command
         },
         "convergent": CONVERGENT,
         "mala": "DesNet/main.py --sampler mala",
+        "ladder": LADDER,
+        "ladder_tigers": f"{LADDER} --category lion_tiger",
         "occlusion": "GenNet/main.py --occlude 70%",
         "occlusion_square": "GenNet/main.py --occlude 20px",
         "holdout": f"GenNet/main.py {HELD_OUT}",
