@@ -5,12 +5,12 @@ f from an image to a number, and a Gaussian reference.  Learning alternates betw
 images by Langevin dynamics from the current model, and a step on theta that raises f on the
 observed images and lowers it on the synthesized ones.
 
-Chains that go down a ladder of noise ("score_matching", the default) teach an energy at every level
-of it: from a mean image, or noise alone, they arrive at an image, and stay.  See score_matching.py.
-
 Chains that start anew from mean images at every iteration ("short_run", the assignment) teach a
 generator of l steps: it makes the images it has seen, but run on, its chains leave them.  Chains
 that never end ("convergent") teach a density: they stay, and so do the chains of any sampler.
+Chains that go down a ladder of noise ("score_matching") teach an energy at every level of it, whose
+score is fitted where they are: from a mean image, or noise alone, they arrive at an image, and
+stay.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from chain_groups import GROUP, run_in_groups
+from chain_groups import GROUP, enter, run_in_groups
 from common import datasets, quality, samplers, session, streams
 from common.export import Signature
 from common.guard import DivergenceError, until_sane
@@ -72,7 +72,6 @@ class DesNet(Model):
     settings: Settings
     settings_class = Settings
     levels: NoiseLevels | None = None  # of score matching
-    conditional: ConditionalNetwork  # its network
     inputs: Inputs
     synthesized: tf.Tensor  # [B, S, S, 3] in [0, 255], where chains end
     step_sizes: tf.Variable  # of the chains
@@ -130,8 +129,7 @@ class DesNet(Model):
         )
         spread = float(np.sqrt(np.square(self.colours - self.mean_colour).mean()))
         scale = settings.ref_sigma, max(spread, LEAST_SPREAD)
-        self.conditional = ConditionalNetwork(layers, settings.seed, self.levels, *scale)
-        return self.conditional
+        return ConditionalNetwork(layers, settings.seed, self.levels, *scale)
 
     @classmethod
     def remade(cls, learned: Learned) -> DesNet:
@@ -183,7 +181,7 @@ class DesNet(Model):
         """
         reference = images / self.settings.ref_sigma**2
         if level is not None:
-            return self.conditional.gradient(images, level) - reference
+            return self._network.gradient(images, level) - reference
         return self._of_batch(self._network.gradient, images) - reference
 
     # Sampling
@@ -396,12 +394,8 @@ class DesNet(Model):
         """
         rows = {self.inputs.starts: starts}
         if self.levels is not None and num_steps:
-            entry = self.levels.entries(kind or self.settings.start, len(starts))
-            rows[self.inputs.entry] = entry
-            if not first_step:
-                rng = streams.generator(self.settings.seed, Stream.STARTS, 0, 1)
-                starts = self.levels.entered(starts - self.mean_colour, entry, rng)
-                rows[self.inputs.starts] = starts + self.mean_colour
+            rng = streams.generator(self.settings.seed, Stream.STARTS, 0, 1)
+            rows = enter(self, starts, kind or self.settings.start, rng, first_step)
         return run_in_groups(self, self.synthesized, rows, num_steps, first_step)
 
     def synthesize(self, n: int | None = None) -> np.ndarray:

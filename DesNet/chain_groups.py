@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,30 @@ if TYPE_CHECKING:
     from DesNet import DesNet
 
 GROUP = 64  # chains that are run together
+
+
+def enter(
+    model: DesNet,
+    starts: np.ndarray,
+    kind: str | Sequence[str],
+    rng: np.random.Generator,
+    first_step: int,
+) -> dict[tf.Tensor, np.ndarray]:
+    """What is fed of chains down a ladder of noise: where they are, and at what level they entered.
+
+    Args:
+        model: that has a ladder.
+        starts: [n, S, S, 3] in [0, 255].
+        kind: of all starts, or of each; see `DesNet.run_chains`.
+        rng: of the noise that those who begin enter with.
+        first_step: number of the first step; chains that go on have their noise.
+    """
+    levels = model.levels
+    assert levels is not None
+    entry = levels.entries(kind, len(starts))
+    if not first_step:
+        starts = levels.entered(starts - model.mean_colour, entry, rng) + model.mean_colour
+    return {model.inputs.starts: starts, model.inputs.entry: entry}
 
 
 def run_in_groups(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chain_groups import run_in_groups
+from chain_groups import enter, run_in_groups
 from common import datasets, streams
 from common.session import tf
 from common.streams import Stream
@@ -44,14 +44,11 @@ class Completion:
             colours = images.mean((1, 2), where=seen, dtype=np.float64)
             starts = np.where(shown, images, datasets.flat_images(colours, images.shape[1]))
         rows = {self._model.inputs.starts: starts, self._visible: shown}
-        if (levels := self._model.levels) is not None:
-            entry = levels.entries("mean", len(images))
-            rows[self._model.inputs.entry] = entry
-            if not first_step:
-                rng = streams.generator(self._model.settings.seed, Stream.COMPLETION)
-                entered = levels.entered(starts - self._model.mean_colour, entry, rng)
-                starts = np.where(shown, images, entered + self._model.mean_colour)
-                rows[self._model.inputs.starts] = starts
+        if self._model.levels is not None:
+            rng = streams.generator(self._model.settings.seed, Stream.COMPLETION)
+            rows |= enter(self._model, starts, "mean", rng, first_step)
+            place = self._model.inputs.starts
+            rows[place] = np.where(shown, images, rows[place])
         return run_in_groups(self._model, self._completed, rows, num_steps, first_step)
 
     @cached_property

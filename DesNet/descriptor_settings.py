@@ -148,7 +148,7 @@ class Settings(flags.Settings):
         whole(1, 10**6),
         "steps of a chain in an iteration, or down the levels of noise (default: "
         + ", ".join(f"{v} for {k}" for k, v in SAMPLERS.items())
-        + "; 128 for score_matching)",
+        + f"; {LEARNING['score_matching']['num_steps']} for score_matching)",
         group="sampling",
         flag="T",
     )

@@ -103,10 +103,10 @@ class Experiment(experiment.Experiment):
         self.held = held.images[: experiment.EVALUATED].astype(np.float32)
         colours = shard.cluster.gather(datasets.mean_colours(self.images[: shard.count]))
         self.constants = {"colours": colours}
-        if settings.resolved(len(colours)).learning == "score_matching":
-            self.losses, self.story = LADDER_LOSSES, descriptor_report.LADDER_STORY  # type: ignore[misc]
         self.evaluated = self.images[: experiment.EVALUATED].astype(np.float32)
         self.model = self.make(lambda own: DesNet(settings, colours, shard=own), shard)
+        if self.model.levels is not None:
+            self.losses, self.story = LADDER_LOSSES, descriptor_report.LADDER_STORY  # type: ignore[misc]
 
     @classmethod
     def threads(cls, settings: Any) -> int:

@@ -25,7 +25,6 @@ from common.flags import SettingsError
 from common.guard import until_sane
 from common.model import Record
 from common.session import tf
-from common.shards import Shard
 from common.streams import Stream
 from descriptor_settings import CHAINS, POINTS
 from guard import GuardedAdam, running_autocorrelation
@@ -55,14 +54,13 @@ class ScoreMatching:
             SettingsError: there are more workers than chains.
         """
         self._model, settings = model, model.settings
-        self._levels, self._conditional = levels, model.conditional
+        self._levels, self._network = levels, model.networks[0]
         if model.cluster.size > CHAINS:
             raise SettingsError(
                 f"--learning score_matching has {CHAINS} chains, and workers share them: let at"
                 f" most {CHAINS} learn"
             )
-        ends = np.linspace(0, CHAINS, model.cluster.size + 1).astype(int)
-        self._shard = Shard(tuple(np.diff(ends).tolist()), model.cluster)
+        self._shard = model.shard.evenly(CHAINS)
         self._count = self._shard.count  # of this worker's chains
         side = settings.image_size
         start = tf.zeros([self._shard.total, side, side, 3])
@@ -82,8 +80,8 @@ class ScoreMatching:
     def _build(self) -> None:
         """Fit the score, and move the chains."""
         model, levels, settings = self._model, self._levels, self._model.settings
-        with self._conditional.precision(settings.precision):
-            value = self._conditional(self._points, self._level)
+        with self._network.precision(settings.precision):
+            value = self._network(self._points, self._level)
             slope = tf.gradients(value, self._points, tf.ones_like(value))[0]
         score = slope - self._points / settings.ref_sigma**2
         errors, objective = self._compare(score)
@@ -106,7 +104,7 @@ class ScoreMatching:
         observed, images, synthesized, chains = at_rest
         difference = observed / images - tf.math.divide_no_nan(synthesized, chains)
         adam = GuardedAdam(
-            self._conditional.variables(),
+            self._network.variables(),
             [],
             settings.beta1 or 0.0,
             settings.beta2 or 0.0,
@@ -209,9 +207,8 @@ class ScoreMatching:
             colours: of all images, [N, 3].
             rng: of the noise.
         """
-        ahead = (
-            np.arange(CHAINS)[self._shard.own] * self._periods // CHAINS
-        )  # so that they are everywhere
+        # So that they are everywhere.
+        ahead = np.arange(CHAINS)[self._shard.own] * self._periods // CHAINS
         age = (iteration + ahead) % self._periods
         level = np.minimum(self._entries + age, self._levels.lowest)
         if iteration == 0:  # on the way, as if they had always been
@@ -262,7 +259,10 @@ class _Neighbours:
                 shape=value.shape,
                 name=f"neighbours/{name}",
             )
-            for name, value in self._fed.items()
+            for name, value in (
+                *self._fed.items(),
+                *((f"{n}_norms", tf.reduce_sum(tf.square(v), 1)) for n, v in self._fed.items()),
+            )
         }
 
     def keep(self, session: tf.Session, detail: np.ndarray, colours: np.ndarray) -> None:
@@ -284,13 +284,16 @@ class _Neighbours:
             b: likewise.
             sigma: likewise.
         """
-        detail, colours = (self._kept[name].read_value() for name in ("detail", "colours"))
+        detail, colours, of_detail, of_colours = (
+            self._kept[name].read_value()
+            for name in ("detail", "colours", "detail_norms", "colours_norms")
+        )
         flat = tf.reshape(points, [-1, 3 * self._pixels])
         products = a[:, None] * tf.matmul(flat, detail, transpose_b=True)
         total = tf.reduce_sum(points, [1, 2])  # [n, 3]
         products += b[:, None] * tf.matmul(total, colours, transpose_b=True)
-        norms = tf.square(a)[:, None] * tf.reduce_sum(tf.square(detail), 1)
-        norms += tf.square(b)[:, None] * self._pixels * tf.reduce_sum(tf.square(colours), 1)
+        norms = tf.square(a)[:, None] * of_detail
+        norms += tf.square(b)[:, None] * self._pixels * of_colours
         weights = tf.nn.softmax((products - norms / 2) / tf.square(sigma)[:, None])  # [n, N]
         seen = _each(a) * tf.reshape(tf.matmul(weights, detail), tf.shape(points))
         return seen + (b[:, None] * tf.matmul(weights, colours))[:, None, None]

@@ -2,11 +2,19 @@
 
 import json
 import re
-import shutil
 
 import numpy as np
 import pytest
-from conftest import FLAT, IMAGES, built, desnet, flags, report_of, results
+from conftest import (
+    FLAT,
+    IMAGES,
+    built,
+    desnet,
+    flags,
+    goes_on_to_the_same_bits,
+    report_of,
+    results,
+)
 from PIL import Image
 
 import long_run
@@ -15,17 +23,8 @@ from report_page.tables import number
 
 
 def test_convergent_learning_goes_on_to_the_same_bits(pictures, tmp_path, mains):
-    main = mains["DesNet"].main
     options = ["--sampler=mala", "--num_epochs=6"]
-    main(flags("DesNet", pictures, tmp_path / "whole", *options))
-    whole, killed = tmp_path / "whole" / "cats", tmp_path / "killed" / "cats"
-    shutil.copytree(whole, killed)
-    state = killed / "checkpoints" / "checkpoint"
-    state.write_text('model_checkpoint_path: "model-4"\nall_model_checkpoint_paths: "model-4"\n')
-    main(flags("DesNet", pictures, tmp_path / "killed", *options, "--resume"))
-    for key, value in results(whole).items():
-        np.testing.assert_array_equal(results(killed)[key], value, err_msg=key)
-    assert (killed / "history.csv").read_text() == (whole / "history.csv").read_text()
+    goes_on_to_the_same_bits(mains["DesNet"], pictures, tmp_path, options)
 
 
 @pytest.mark.parametrize(

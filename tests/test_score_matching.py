@@ -1,21 +1,16 @@
 """DesNet learned down a ladder of noise."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from conftest import COLOURS, IMAGES, SIDE, built, desnet, fails, flags, results
+from conftest import COLOURS, IMAGES, SIDE, built, desnet, fails, flags, goes_on_to_the_same_bits
 
 from common import quality
 from noise_levels import NoiseLevels
 
 LADDER = {"learning": "score_matching", "num_steps": 32}
-
-
-def noisy(count, sigma, centre, seed=0):
-    return centre + sigma * np.random.default_rng(seed).normal(size=(count, *IMAGES.shape[1:]))
 
 
 def test_the_ladder_goes_from_the_reference_to_the_images():
@@ -56,7 +51,7 @@ def test_the_score_that_is_fitted_is_that_of_the_images_with_noise():
     colours = images.mean((1, 2))
     matching._neighbours.keep(model.session, images - colours[:, None, None], colours)
     level = np.repeat(np.arange(0, levels.lowest + 1, 7), 2).astype(np.int32)
-    y = noisy(len(level), 30.0, 0.0).astype(np.float32)
+    y = np.random.default_rng(0).normal(size=(len(level), SIDE, SIDE, 3)).astype(np.float32) * 30
     with model.session.graph.as_default():
         at = (
             tf.constant(v[level], tf.float32) for v in (levels.detail, levels.colour, levels.sigma)
@@ -111,17 +106,8 @@ def test_a_chain_in_pieces_takes_the_path_of_the_whole():
 
 
 def test_learning_goes_on_to_the_same_bits(pictures, tmp_path, mains):
-    main = mains["DesNet"].main
     options = ["--learning=score_matching", "--num_epochs=6"]
-    main(flags("DesNet", pictures, tmp_path / "whole", *options))
-    whole, killed = tmp_path / "whole" / "cats", tmp_path / "killed" / "cats"
-    shutil.copytree(whole, killed)
-    state = killed / "checkpoints" / "checkpoint"
-    state.write_text('model_checkpoint_path: "model-4"\nall_model_checkpoint_paths: "model-4"\n')
-    main(flags("DesNet", pictures, tmp_path / "killed", *options, "--resume"))
-    for key, value in results(whole).items():
-        np.testing.assert_array_equal(results(killed)[key], value, err_msg=key)
-    assert (killed / "history.csv").read_text() == (whole / "history.csv").read_text()
+    whole = goes_on_to_the_same_bits(mains["DesNet"], pictures, tmp_path, options)
     manifest = json.loads((whole / "manifest.json").read_text())
     assert "noise" in manifest["story"]["does"]
 

@@ -214,18 +214,15 @@ def langevin(
     """
     delta = _per_chain(step_size, x)
     score_fn = score_fn or (lambda x: _score(log_prob_fn(x), x))
-
-    def step(t: tf.Tensor, x: tf.Tensor, magnitude: tf.Tensor) -> list:
-        score = score_fn(x)
-        noise = standard_normal(tf.shape(x), _fold_in(key, first_step + t), x.dtype)
-        return [x + delta**2 / 2 * score + delta * noise, magnitude + _mean(tf.abs(score))]
-
-    zeros = tf.zeros_like(_mean(x))
-    (position, magnitude), path = _loop(step, num_steps, [x, zeros], keep_path)
-    length = tf.cast(num_steps, x.dtype)
-    position = tf.stop_gradient(position)
+    chains = annealed_langevin(
+        lambda x, _: score_fn(x),
+        lambda _: (delta**2 / 2, delta),
+        *(x, num_steps, key),
+        first_step=first_step,
+        keep_path=keep_path,
+    )
     # The steps need no log density: the first is computed apart, and only if it is asked for.
-    return Chains(position, zeros + 1, magnitude / length, log_prob_fn(x), path)
+    return chains._replace(first_log_prob=log_prob_fn(x))
 
 
 def annealed_langevin(
@@ -236,6 +233,7 @@ def annealed_langevin(
     key: tf.Tensor,
     *,
     first_step: tf.Tensor | int = 0,
+    keep_path: bool = False,
 ) -> Chains:
     """Langevin dynamics of a density that changes with every step (Song and Ermon, 2019).
 
@@ -244,11 +242,15 @@ def annealed_langevin(
 
     Args:
         score_fn: positions [B, ...] and the number of a step -> d log p_t(x) / dx [B, ...].
-        step_fn: the number of a step -> its drift and width, [B] each.
+        step_fn: the number of a step -> its drift and width, scalar or [B] each.
         x: [B, ...], where the chains start.
         num_steps: length of the chains.
         key: int32 [2].
         first_step: number of the first step, for a chain that goes on.
+        keep_path: return every position of the chains too.
+
+    Returns:
+        The chains; their first log density, which no step needs, is not computed, and 0.
     """
 
     def step(t: tf.Tensor, x: tf.Tensor, magnitude: tf.Tensor) -> list:
@@ -259,9 +261,9 @@ def annealed_langevin(
         return [moved, magnitude + _mean(tf.abs(score))]
 
     zeros = tf.zeros_like(_mean(x))
-    (position, magnitude), _ = _loop(step, num_steps, [x, zeros], keep_path=False)
-    magnitude /= tf.cast(num_steps, x.dtype)
-    return Chains(tf.stop_gradient(position), zeros + 1, magnitude, zeros)
+    (position, magnitude), path = _loop(step, num_steps, [x, zeros], keep_path)
+    length = tf.cast(num_steps, x.dtype)
+    return Chains(tf.stop_gradient(position), zeros + 1, magnitude / length, zeros, path)
 
 
 def hmc(

@@ -50,8 +50,10 @@ class Shard:
 
     def at_most(self, total: int) -> Shard:
         """This one, or, of so many, an even one."""
-        if self.total <= total:
-            return self
+        return self if self.total <= total else self.evenly(total)
+
+    def evenly(self, total: int) -> Shard:
+        """An even one, of so many, or of one for each worker."""
         total = max(total, len(self.sizes))
         ends = np.linspace(0, total, len(self.sizes) + 1).astype(int)
         return Shard(tuple(np.diff(ends).tolist()), self.cluster)
