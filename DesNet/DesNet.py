@@ -35,7 +35,7 @@ from completion import Completion
 from conditional_network import ConditionalNetwork
 from descriptor_export import signatures
 from descriptor_learning import Inputs, compare, learn, make_inputs, observe, synthesize
-from descriptor_network import NETWORKS
+from descriptor_network import NETWORKS, colour_energy
 from descriptor_sampling import go_down, sample
 from descriptor_settings import ANNEALED, CONVERGENT_STEPS, LEARNING, SAMPLERS, Settings
 from guard import running_autocorrelation
@@ -45,7 +45,6 @@ from starts import draw_starts
 
 __all__ = ["LEARNING", "NETWORKS", "SAMPLERS", "DesNet", "DivergenceError", "Settings", "load"]
 
-LEAST_SPREAD = 2.5  # grey levels, of the flat colours: those of gray images may be all the same
 MAX_CHAINS = 1024  # that never end: 50 MB of images of 64 x 64, and as much for going back
 
 
@@ -60,7 +59,7 @@ def halves_batches(settings: Settings, num_cores: int) -> bool:
     Of operations as small as those of a short run, each spread over all cores, the threads wait for
     each other longer than they compute.  Those of score matching are larger.
     """
-    return num_cores > 1 and settings.learning != "score_matching"
+    return num_cores > 1 and settings.way != "score_matching"
 
 
 class DesNet(Model):
@@ -127,9 +126,10 @@ class DesNet(Model):
             *(settings.ref_sigma, settings.data_noise or 1.0, settings.image_size),
             *(settings.num_steps or 1, settings.step_size or 1.0),
         )
-        spread = float(np.sqrt(np.square(self.colours - self.mean_colour).mean()))
-        scale = settings.ref_sigma, max(spread, LEAST_SPREAD)
-        return ConditionalNetwork(layers, settings.seed, self.levels, *scale)
+        return ConditionalNetwork(
+            *(layers, colour_energy, settings.seed, self.levels, settings.ref_sigma),
+            self.colours - self.mean_colour,
+        )
 
     @classmethod
     def remade(cls, learned: Learned) -> DesNet:
@@ -242,8 +242,8 @@ class DesNet(Model):
         starts = inputs.starts - self.mean_colour
         self._log_prob = self.log_prob(starts)
         synthesis = synthesize(self, inputs, starts, step_size, key)
-        if self.levels is not None:
-            self.score_matching = ScoreMatching(self, self.levels)
+        if isinstance(self._network, ConditionalNetwork):
+            self.score_matching = ScoreMatching(self, self._network)
             return
         observed = observe(self, inputs, step)
         comparison = compare(self, observed, synthesis)

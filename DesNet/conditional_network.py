@@ -6,72 +6,101 @@ from collections.abc import Callable
 
 import numpy as np
 
-from common.layers import Network, reduce_mean, reduce_sum
+from common.layers import Network, fourier_features, reduce_mean, reduce_sum
 from common.session import tf
-from noise_levels import NoiseLevels
+from noise_levels import NoiseLevels, gather
+
+LEAST_SPREAD = 2.5  # grey levels, of the flat colours: they may be all the same
+# Lightness, and red and blue against green, whose features g is told; and their wave lengths.
+AXES = np.array([[1 / 3, 1 / 3, 1 / 3], [1, -1, 0], [0, -1, 1]], np.float32).T
+WAVE_LENGTHS = 8.0 * 2.0 ** np.arange(6)  # grey levels
 
 
 class ConditionalNetwork(Network):
-    """f(Y, i) = k_i g(Y / s, i) - q_i(Y), and g a ConvNet.
+    """f(Y, i) = k_i g(Y / s, c, i) + h_i(c) - q_i(Y), where c is the flat colour of Y.
 
-    With the reference, the quadratic q makes log p_i(Y) that of images without any detail, whose
-    colours are normal, up to k g: its gradient is what is seen of the detail below the noise, over
-    sigma^2, and what colours gain by it.  k = a_i s^2 / sigma_i^2 makes that of g of the order of 1
+    The ConvNet g is of the detail, and h of the colour, which comes first: where it does, k is 0,
+    and after that h is.  With the reference, the quadratic q makes log p_i(Y) that of images
+    without any detail, whose colours are normal, up to k g + h: the gradient of k g is what is seen
+    of the detail below the noise, over sigma^2, and that of h what colours are nearer to than to
+    their mean.  k = a_i s^2 / sigma_i^2 makes that of g of the order of 1, and h is scaled likewise
     (preconditioning: Karras et al., 2022).
+
+    Attributes:
+        levels: of the noise.
+        spreads: of the flat colours, standard deviations along their principal axes, [3], in grey
+            levels.
     """
 
     def __init__(
         self,
-        layers: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+        layers: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor],
+        colour_layers: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
         seed: int,
         levels: NoiseLevels,
         ref_sigma: float,
-        colour_spread: float,
+        colours: np.ndarray,
     ) -> None:
         """Describe it.
 
         Args:
-            layers: g, of [B, S, S, 3] and positions [B] of levels.
-            seed: of the values that its variables start from.
-            levels: of the noise.
+            layers: g, of [B, S, S, 3], Fourier features [B, 36] of flat colours, and positions [B]
+                of levels.
+            colour_layers: h but for its scale, of colours [B, 3] of the order of 1, and shares
+                [B] of the way to the level of mean images.
+            seed: of the values that their variables start from.
+            levels: see there.
             ref_sigma: s.
-            colour_spread: root mean square of the flat colours, in grey levels.
+            colours: flat colours of images less their mean, [N, 3].
         """
         super().__init__("descriptor", layers, seed)
-        self._levels, self._ref_sigma = levels, ref_sigma
+        self._colours = Network("descriptor_of_colours", colour_layers, seed)
+        self.levels, self._ref_sigma = levels, ref_sigma
+        variances, axes = np.linalg.eigh(np.cov(colours.T, bias=True))
+        self.spreads = np.sqrt(variances.clip(LEAST_SPREAD**2)).astype(np.float32)
+        self._axes = axes.astype(np.float32)  # [3, 3], in its columns
         self._factor = levels.detail * ref_sigma**2 / levels.sigma**2  # k, [lowest + 1]
-        # Of q, for the detail and for the flat colour, whose pixels all say the same.
+        coming = np.arange(levels.lowest + 1) < levels.mean  # the colour is
+        noise = levels.tau[:, None] / levels.side  # of a flat colour
+        spread = np.where(coming, levels.colour, 0)[:, None] * self.spreads
+        # Of q, for the detail and for the flat colour.
         self._of_detail = 1 / levels.sigma**2 - 1 / ref_sigma**2
-        # The more of the detail is seen, the better it tells the colour, and no prior has to.
-        unseen = (levels.detail.min() / levels.detail) ** 2
-        variance = levels.sigma**2 + levels.pixels * (levels.colour * colour_spread * unseen) ** 2
-        self._of_colour = 1 / variance - 1 / ref_sigma**2
+        self._of_colour = 1 / (noise**2 + spread**2) - levels.pixels / ref_sigma**2
+        self._colour_scale = np.hypot(noise, spread)
+        self._colour_factor = spread.mean(1) / noise[:, 0]  # of h
+        self._colour_position = np.arange(levels.lowest + 1) / levels.mean
 
-    def _at(self, values: np.ndarray, level: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
-        return tf.gather(tf.constant(values, like.dtype), level)
-
-    def _told(self, y: tf.Tensor, level: tf.Tensor | None) -> tuple[tf.Tensor, ...]:
-        """What g is told of images and their levels, by default the lowest; and these."""
-        if level is None:
-            level = tf.fill(tf.shape(y)[:1], self._levels.lowest)
-        return y / self._ref_sigma, self._at(self._levels.position, level, y), level
+    def variables(self) -> list[tf.Variable]:
+        """Those of the current graph."""
+        return super().variables() + self._colours.variables()
 
     def __call__(self, y: tf.Tensor, level: tf.Tensor | None = None) -> tf.Tensor:  # type: ignore[override]
-        """F [B] of images [B, S, S, 3] at levels int [B]."""
-        *told, level = self._told(y, level)
-        flat = reduce_mean(y, [1, 2])  # [B, 3]
-        of_colour = self._levels.pixels * reduce_sum(tf.square(flat), [1]) / 2
-        of_detail = reduce_sum(tf.square(y), [1, 2, 3]) / 2 - of_colour
-        value = self._at(self._factor, level, y) * super().__call__(*told)
-        value -= self._at(self._of_detail, level, y) * of_detail
-        return value - self._at(self._of_colour, level, y) * of_colour
+        """F [B] of images [B, S, S, 3] at levels int [B], by default the lowest."""
+        if level is None:
+            level = tf.fill(tf.shape(y)[:1], self.levels.lowest)
+        colours = reduce_mean(y, [1, 2])  # [B, 3]
+        pixels = self.levels.pixels
+        of_detail = reduce_sum(tf.square(y), [1, 2, 3]) - pixels * reduce_sum(
+            tf.square(colours), [1]
+        )
+        waves = fourier_features(tf.matmul(colours, AXES), WAVE_LENGTHS)
+        value = super().__call__(y / self._ref_sigma, waves, gather(self.levels.position, level))
+        value = gather(self._factor, level) * value + self.of_colours(colours, level)
+        return value - gather(self._of_detail, level) * of_detail / 2
+
+    def of_colours(self, colours: tf.Tensor, level: tf.Tensor) -> tf.Tensor:
+        """The part of f [B] that is of flat colours [B, 3] alone, at levels int [B]."""
+        turned = self.turned(colours)
+        scaled = turned / gather(self._colour_scale, level)
+        value = self._colours(scaled, gather(self._colour_position, level))
+        of_colour = reduce_sum(gather(self._of_colour, level) * tf.square(turned), [1])
+        return gather(self._colour_factor, level) * value - of_colour / 2
+
+    def turned(self, colours: tf.Tensor) -> tf.Tensor:
+        """Colours [n, 3] along the principal axes of those of the images."""
+        return tf.matmul(colours, self._axes)
 
     def gradient(self, y: tf.Tensor, level: tf.Tensor | None = None) -> tf.Tensor:  # type: ignore[override]
         """Df / dY, [B, S, S, 3]."""
-        *told, level = self._told(y, level)
-        flat = tf.reduce_mean(y, [1, 2], keepdims=True)
-        factor, of_detail, of_colour = (
-            self._at(values, level, y)[:, None, None, None]
-            for values in (self._factor / self._ref_sigma, self._of_detail, self._of_colour)
-        )
-        return factor * super().gradient(*told) - of_detail * (y - flat) - of_colour * flat
+        value = self(y, level)
+        return tf.gradients(value, y, tf.ones_like(value))[0]

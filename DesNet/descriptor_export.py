@@ -8,6 +8,7 @@ from common import streams
 from common.export import Signature
 from common.session import tf
 from common.streams import Stream
+from noise_levels import in_parts
 
 if TYPE_CHECKING:
     from DesNet import DesNet
@@ -29,7 +30,8 @@ def signatures(model: DesNet) -> dict[str, Signature]:
     if (levels := model.levels) is not None:  # the noise that they enter with
         noise_key = streams.key(settings.seed, Stream.STARTS)
         noise = tf.random.stateless_normal(tf.shape(starts), noise_key)
-        entered += float(levels.sigma[levels.entry("mean")]) * noise
+        widths = [float(widths[levels.mean]) for widths in (levels.sigma, levels.tau)]
+        entered += in_parts(tf.constant([widths]), noise)
     with model.networks[0].precision(settings.precision):
         chains = model.langevin_dynamics(
             *(entered, tf.gather(tf.constant(step_sizes), index), key),

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from common.layers import conv2d, dense, leaky_relu, reduce_mean, weighted_sum
+from common.layers import conv2d, dense, fourier_features, leaky_relu, reduce_mean, weighted_sum
 from common.session import tf
 
 # With rectifiers, dividing the images by a scale and multiplying f by it changes nothing but how
@@ -22,7 +22,7 @@ SCALE = 30.0
 UNITS = 64  # that see all of an image
 SLOWER = 0.1  # factor of what they see: of 8192 weights each, which then learn as much more slowly
 SIDE = 8  # of the image whose colours they see
-TOLD = 64  # features of a level of noise
+TOLD = 64  # features of a level of noise and a flat colour
 
 
 def _body(x: tf.Tensor, activation: Callable[[tf.Tensor], tf.Tensor], on_gpu: bool) -> tf.Tensor:
@@ -69,21 +69,34 @@ def _shifted(x: tf.Tensor, told: tf.Tensor, name: str) -> tf.Tensor:
     return tf.nn.elu(x * (1 + film[..., :size]) + film[..., size:])
 
 
-def _told(position: tf.Tensor) -> tf.Tensor:
-    """A position in [-1, 1] as features [B, TOLD]: its Fourier features, combined."""
-    angles = position[:, None] * tf.constant(np.linspace(0.5, 8, 16) * np.pi / 2, position.dtype)
-    features = tf.concat([tf.sin(angles), tf.cos(angles)], 1)
-    return tf.nn.elu(dense(features, TOLD, "level", 32**-0.5))
+def _of_level(position: tf.Tensor) -> tf.Tensor:
+    """Features [B, TOLD] of a position [B] in [-1, 1]."""
+    waves = fourier_features(position[:, None], 8 / np.arange(1, 17))
+    return dense(waves, TOLD, "level", 32**-0.5)
+
+
+def colour_energy(colours: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
+    """Of flat colours [B, 3] of the order of 1, at positions [B] in [0, 1]: [B]."""
+    told = tf.nn.elu(_of_level(2 * position - 1))
+    waves = fourier_features(colours, np.array([8.0, 4.0, 2.0, 1.0]))
+    x = tf.concat([colours, waves], 1)  # [B, 27]
+    x = _shifted(dense(x, 128, "dense_1", 27**-0.5), told, "noise_1")
+    x = _shifted(dense(x, 128, "dense_2", 128**-0.5), told, "noise_2")
+    return weighted_sum(x, "value", 0.01, tf.identity)
 
 
 def _noise_conditional(
     x: tf.Tensor,
+    waves: tf.Tensor,
     position: tf.Tensor,
     step_size: float,
     on_gpu: bool,
 ) -> tf.Tensor:
-    """Of images over the scale of the reference, and the position of their noise in [-1, 1]."""
-    image, told = x, _told(position)
+    """Of images over the scale of the reference, waves of their colours, and their positions."""
+    image = x
+    # The colour tells of which image the detail may be, until the detail itself does.
+    of_colour = dense((1 + position[:, None]) / 2 * waves, TOLD, "colour", 36**-0.5)
+    told = tf.nn.elu(_of_level(position) + of_colour)
     for number, channels in enumerate([32, 64, 128], 1):
         # Learning differentiates twice, for which the forms of a convolution that are fast on a
         # processor have no fast second derivative.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from common import samplers
 from common.session import tf
 from common.streams import fold_in
+from noise_levels import NoiseLevels, gather, in_parts
 
 if TYPE_CHECKING:
     from DesNet import DesNet
@@ -62,32 +63,77 @@ def go_down(
     levels = model.levels
     assert levels is not None
 
-    def at(number: tf.Tensor) -> tf.Tensor:
+    def level_of(number: tf.Tensor) -> tf.Tensor:
         level = tf.minimum(entry + number, levels.lowest)
         return tf.broadcast_to(level, tf.shape(images)[:1])
-
-    def gathered(values, number):  # type: ignore[no-untyped-def]
-        return tf.gather(tf.constant(values, tf.float32), at(number))
 
     def seen(position: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
         if visible is None:
             return position
-        shown = tf.cast(visible, tf.float32)
-        pixels = tf.maximum(tf.reduce_sum(shown, [1, 2, 3], keepdims=True), 1)
-        flat = tf.reduce_sum(shown * images, [1, 2], keepdims=True) / pixels
-        a, b, sigma = (
-            gathered(values, number)[:, None, None, None]
-            for values in (levels.detail, levels.colour, levels.sigma)
-        )
         noise = samplers.standard_normal(tf.shape(images), fold_in(fold_in(key, number), 1))
-        return tf.where_v2(visible, a * images + (b - a) * flat + sigma * noise, position)
+        return _seen(levels, images, visible, position, level_of(number), noise)
+
+    def move(
+        position: tf.Tensor, score: tf.Tensor, noise: tf.Tensor, number: tf.Tensor
+    ) -> tf.Tensor:
+        level, stand = level_of(number), seen(position, number)
+        growth, drift, width = (
+            gather(values, level) for values in (levels.growth, levels.drift, levels.width)
+        )
+        moved = in_parts(growth, stand) + in_parts(drift, score) + in_parts(width, noise)
+        if visible is None:
+            return moved
+        return _recoloured(levels, images, visible, moved, stand, score, level)
 
     chains = samplers.annealed_langevin(
-        lambda position, number: model.score(seen(position, number), at(number)),
-        lambda number: (gathered(levels.drift, number), gathered(levels.width, number)),
-        *(images, num_steps, key),
+        lambda position, number: model.score(seen(position, number), level_of(number)),
+        *(move, images, num_steps, key),
         first_step=first_step,
     )
     if visible is None:
         return chains
     return chains._replace(position=tf.where_v2(visible, images, chains.position))
+
+
+def _seen(
+    levels: NoiseLevels,
+    images: tf.Tensor,
+    visible: tf.Tensor,
+    position: tf.Tensor,
+    level: tf.Tensor,
+    noise: tf.Tensor,
+) -> tf.Tensor:
+    """The position, but for the visible pixels: what a level shows of those, of its colour."""
+    a, b, sigma = (
+        gather(values, level)[:, None, None, None]
+        for values in (levels.detail, levels.colour, levels.sigma)
+    )
+    flat = tf.reduce_mean(position, [1, 2], keepdims=True)
+    return tf.where_v2(visible, a * (images - flat / b) + flat + sigma * noise, position)
+
+
+def _recoloured(
+    levels: NoiseLevels,
+    images: tf.Tensor,
+    visible: tf.Tensor,
+    moved: tf.Tensor,
+    stand: tf.Tensor,
+    score: tf.Tensor,
+    level: tf.Tensor,
+) -> tf.Tensor:
+    """Images that moved, of the colour by which the visible pixels are what they are.
+
+    On the way down the colour stays as it is, but that of an image of which only a part is seen is
+    not known: it is what the visible pixels are, less the mean detail that may be there.
+    """
+    a, sigma = (gather(values, level) for values in (levels.detail, levels.sigma))
+    takes_off = tf.stack([tf.square(sigma), tf.zeros_like(sigma)], 1)
+    clean = in_parts(tf.ones_like(takes_off), stand) + in_parts(takes_off, score)
+    detail = clean - tf.reduce_mean(clean, [1, 2], keepdims=True)
+    detail = tf.math.divide_no_nan(detail, a[:, None, None, None])
+    shown = tf.cast(visible, tf.float32)
+    pixels = tf.reduce_sum(shown, [1, 2], keepdims=True)  # [B, 1, 1, 1]
+    colour = tf.reduce_sum(shown * (images - detail), [1, 2], keepdims=True) / tf.maximum(pixels, 1)
+    recoloured = moved - tf.reduce_mean(moved, [1, 2], keepdims=True) + colour
+    stays = tf.logical_and(level >= levels.mean, level < levels.lowest)[:, None, None, None]
+    return tf.where_v2(tf.logical_and(stays, pixels > 0), recoloured, moved)

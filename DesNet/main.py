@@ -30,7 +30,7 @@ from common.run import Run
 from common.run_folder import png
 from common.shards import Shard
 from descriptor_settings import STARTS
-from DesNet import DesNet, Settings, threads_of_operation
+from DesNet import DesNet, Settings, halves_batches, threads_of_operation
 
 LADDER_LOSSES = [
     Chart(
@@ -60,11 +60,12 @@ class Experiment(experiment.Experiment):
     ]
     diagnostics = [
         Chart(
-            *("psnr", "PSNR of the ends of the chains to the batch", "mean over the chains, dB"),
+            *("psnr", "PSNR of the ends of the chains", "mean over the chains, dB"),
             *(
                 False,
-                "How close the chains arrive at the images of the batch, each at another one; down"
-                " a ladder of noise, at any image, less the noise. Should rise and level off.",
+                "How close the chains arrive at images: down a ladder of noise, at any one, less"
+                " the noise; else at those of the batch, each at another. Should rise and level"
+                " off.",
             ),
         ),
         Chart(
@@ -110,8 +111,9 @@ class Experiment(experiment.Experiment):
 
     @classmethod
     def threads(cls, settings: Any) -> int:
-        """Half of the cores, for the two halves of a batch."""
-        return threads_of_operation(session.num_cores(settings.device))
+        """Half of the cores, where the two halves of a batch are computed side by side."""
+        num_cores = session.num_cores(settings.device)
+        return threads_of_operation(num_cores) if halves_batches(settings, num_cores) else 0
 
     def describe(self) -> str:
         """The descriptor, its sampler and its way to learn."""

@@ -1,13 +1,14 @@
 """The ladder of noise that `--learning score_matching` learns a density at every level of.
 
-At level i an image Y, of flat colour c, both less the mean colour, is seen as
+An image is a flat colour c and detail D, both less the mean colour, and is seen at level i as
 
-    Y_i = a_i (Y - c) + b_i c + sigma_i U,    U ~ N(0, I),
+    Y_i = a_i D + b_i c + sigma_i U + tau_i V,
 
-a diffusion that preserves variance (Song et al., ICLR 2021), but for the colour, which it keeps
-until the detail is gone.  At the top, a = b = 0 and sigma = s: what is seen is the reference.  At
-the level of mean images, a = 0 and b = 1.  At the lowest, a = b = 1 and sigma is --data_noise.
-Chains go from one level to the next with every step.
+where U and V are the detail and the flat colour of noise N(0, I).  At the top, a = 0, b is next to
+0 and sigma = tau = s: what is seen is the reference.  First the colour comes: down to the level of
+mean images, tau falls to --data_noise and b rises to 1.  Then the detail comes, by a diffusion that
+preserves variance (Song et al., ICLR 2021), and the colour stays as it is.  At the lowest level,
+a = b = 1 and sigma = tau = --data_noise.  Chains go from one level to the next with every step.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from common.session import tf
+
 # The detail of an image is lost where sigma / a is so many times s: thousands of pixels, of which
 # each tells a little, show through much noise.  Of larger images it takes more, by their side.
 DETAIL_LOST = 60.0
 UNIT = 64  # pixels, side of an image of which that holds
-COLOUR_LOST = 40.0  # 1 / b where the colour is lost as well
+COLOUR_LOST = 400.0  # 1 / b where the colour is lost as well
 STEPS_OF_DETAIL = 0.64  # share of the steps from the top that come after the colour is there
 
 
@@ -28,14 +31,18 @@ class NoiseLevels:
     """Levels 0 (the top) to `lowest`, where chains stay.
 
     Attributes:
+        side: of an image.
         pixels: of an image.
+        mean: number of the level of mean images.
         lowest: number of the lowest level, and of steps from the top to it.
         detail: a, [lowest + 1].
         colour: b, likewise.
-        sigma: likewise, in grey levels.
-        position: what the network is told, from 1 at the top to -1.
-        drift: factor of the score in the step from each level, in squared grey levels.
-        width: standard deviation of that step's noise, in grey levels.
+        sigma: of the detail's noise, likewise, in grey levels.
+        tau: of the colour's noise, likewise; that of a mean over pixels is smaller by their root.
+        position: what the network is told, from 1 at the level of mean images to -1; [lowest + 1].
+        growth: factors of detail and colour in the step from each level, [lowest + 1, 2].
+        drift: factors of their scores, likewise, in squared grey levels.
+        width: standard deviations of their noise, likewise, in grey levels.
     """
 
     def __init__(
@@ -45,28 +52,47 @@ class NoiseLevels:
 
         Args:
             ref_sigma: s.
-            data_noise: sigma of the lowest level.
+            data_noise: sigma and tau of the lowest level.
             image_size: side of an image.
             num_steps: of a chain from a mean image.
-            step_size: delta at the lowest level; in proportion to sigma at the others.
+            step_size: delta at the lowest level; in proportion to sigma and tau at the others.
         """
-        self._mean = round(num_steps * (1 - STEPS_OF_DETAIL) / STEPS_OF_DETAIL)
-        self.lowest = self._mean + num_steps
-        self._ref_sigma, self.pixels = ref_sigma, image_size**2
+        self.mean = round(num_steps * (1 - STEPS_OF_DETAIL) / STEPS_OF_DETAIL)
+        self.lowest = self.mean + num_steps
+        self._ref_sigma, self.side, self.pixels = ref_sigma, image_size, image_size**2
+        to_come = np.linspace(1, 0, self.mean, endpoint=False)  # of the colour
+        flat = np.ones(num_steps + 1)
+        self.colour = np.append(COLOUR_LOST**-to_come, flat)
+        self.tau = data_noise * np.append((ref_sigma / data_noise) ** to_come, flat)
         lost = ref_sigma * DETAIL_LOST * max(1.0, image_size / UNIT)
         down = np.linspace(0, 1, num_steps)
-        ratio = lost ** (1 - down) * data_noise**down  # sigma / a
-        ratio = np.concatenate([np.full(self._mean, lost), ratio, [data_noise]])
-        colour = COLOUR_LOST ** -np.linspace(1, 0, self._mean, endpoint=False)
-        self.colour = np.concatenate([colour, np.ones(num_steps + 1)])
+        ratio = np.append(lost ** (1 - down) * data_noise**down, data_noise)  # sigma / a
         kept = 1 / np.hypot(1, ratio / ref_sigma)
-        self.detail = kept / kept[-1]
-        self.sigma = np.minimum(self.detail * ratio, ref_sigma)
-        self.position = np.append(np.linspace(1, -1, self.lowest), -1)
-        self.width = step_size * self.sigma / data_noise
-        self.drift = self.width**2 / 2
-        # The last step down goes to the mean of what may be below the noise (Tweedie's formula).
-        self.width[-2], self.drift[-2] = 0, self.sigma[-2] ** 2
+        detail = kept / kept[-1]
+        self.detail = np.append(np.zeros(self.mean), detail)
+        sigma = np.minimum(detail * ratio, ref_sigma)
+        self.sigma = np.append(np.full(self.mean, ref_sigma), sigma)
+        self.position = np.concatenate([np.ones(self.mean), np.linspace(1, -1, num_steps), [-1]])
+        self._lay_out_steps(step_size / data_noise)
+
+    def _lay_out_steps(self, relative: float) -> None:
+        """Steps from each level to the next: along the probability flow, and one of Langevin.
+
+        The flow takes the noise off in proportion, y <- a' x + (sigma' / sigma) (y - a x), where
+        x = (y + sigma^2 score) / a is the mean of what may be below it (Song et al., 2021).
+
+        Args:
+            relative: step size of Langevin dynamics over sigma, and over tau.
+        """
+        seen = np.stack([self.detail, self.colour], 1)
+        noise = np.stack([self.sigma, self.tau], 1)
+        next_seen, next_noise = (np.append(part[1:], part[-1:], 0) for part in (seen, noise))
+        self.width = relative * noise
+        self.width[self.mean : -1, 1] = 0  # the colour is there, and stays
+        # The last step down takes all of the noise of the detail, and adds none.
+        next_noise[-2, 0] = self.width[-2, 0] = 0
+        self.growth = np.where(seen > 0, next_seen / seen.clip(1e-9), 1)
+        self.drift = (self.growth - next_noise / noise) * noise**2 + self.width**2 / 2
 
     def entry(self, kind: str) -> int:
         """The level that a chain enters at: of STARTS, or a "picture", or an "image" learned.
@@ -79,7 +105,7 @@ class NoiseLevels:
             return self.lowest
         if kind == "picture":
             return int(np.searchsorted(-self.sigma / self.detail, -self._ref_sigma))
-        return self._mean
+        return self.mean
 
     def entries(self, kinds: str | Sequence[str], count: int) -> np.ndarray:
         """Those of `count` chains, of one kind or of one each: int32 [count]."""
@@ -106,7 +132,12 @@ class NoiseLevels:
     def noisy(self, seen: np.ndarray, level: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """What is seen at levels [n], with its noise."""
         noise = rng.standard_normal(seen.shape, np.float32)
-        noise *= self.sigma[level, None, None, None].astype(np.float32)
+        sigma, tau = (
+            part[level, None, None, None].astype(np.float32) for part in (self.sigma, self.tau)
+        )
+        flat = noise.mean((1, 2), keepdims=True)
+        noise *= sigma
+        noise += (tau - sigma) * flat
         return noise + seen
 
     def entered(
@@ -119,3 +150,14 @@ class NoiseLevels:
         inside = (level > 0) & (level < self.lowest)
         entered = self.noisy(self.seen(starts, level), level, rng)
         return np.where(inside[:, None, None, None], entered, starts).astype(np.float32)
+
+
+def gather(values: np.ndarray, level: tf.Tensor) -> tf.Tensor:
+    """Those of levels [n], of values by level: float32 [n, ...]."""
+    return tf.gather(tf.constant(values, tf.float32), level)
+
+
+def in_parts(factors: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    """The detail and the flat colour of x [B, S, S, 3], each times its factor, [B, 2]."""
+    of_detail, of_colour = (factors[:, i, None, None, None] for i in range(2))
+    return of_detail * x + (of_colour - of_detail) * tf.reduce_mean(x, [1, 2], keepdims=True)

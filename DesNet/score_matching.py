@@ -3,14 +3,16 @@
 Of images with noise the score is known: at level i of the noise (see noise_levels.py), where
 image j is seen as m_j,
 
-    d log q_i(Y) / dY = (sum_j w_j(Y) m_j - Y) / sigma^2,  w_j(Y) ~ exp(-||Y - m_j||^2 / 2 sigma^2),
+    d log q_i(Y) / dY = (sum_j w_j(Y) m_j - Y) / sigma^2,  w_j(Y) ~ exp(-||Y - m_j||^2 / 2 sigma^2)
 
-and the energy's is fitted to it (Vincent, 2011; Song and Ermon, 2019; as the gradient of an energy:
-Salimans and Ho, 2021).  Fitted at noisy images alone, it is right there and anywhere else
-whatever it happens to be: in so many dimensions the noisy images of any two are worlds apart, and a
-chain that errs between them is lost.  So CHAINS chains of the model are always on their way down
-the ladder, half of them from noise and half from mean images, stay for a while at its end, and are
-renewed; every iteration is one step of each, and the score is fitted where they stand as well.
+(the detail's part over sigma^2, the colour's over tau^2), and the energy's is fitted to it
+(Vincent, 2011; Song and Ermon, 2019; as the gradient of an energy: Salimans and Ho, 2021).  Flat
+colours have three dimensions, and their part is learned from colours with noise alone.  Of detail,
+fitted at noisy images alone, the score is right there and anywhere else whatever it happens to be:
+in so many dimensions the noisy images of any two are worlds apart, and a chain that errs between
+them is lost.  So CHAINS chains of the model are always on their way down the ladder from mean
+images, stay for a while at its end, and are renewed; every iteration is one step of each, and the
+score is fitted where they stand as well.
 """
 
 from __future__ import annotations
@@ -25,16 +27,22 @@ from common.flags import SettingsError
 from common.guard import until_sane
 from common.model import Record
 from common.session import tf
-from common.streams import Stream
+from common.streams import Stream, fold_in
 from descriptor_settings import CHAINS, POINTS
 from guard import GuardedAdam, running_autocorrelation
+from noise_levels import gather, in_parts
 
 if TYPE_CHECKING:
+    from conditional_network import ConditionalNetwork
     from DesNet import DesNet
     from noise_levels import NoiseLevels
 
 AT_REST = 0.2  # share of the noisy images that are at the lowest level
-STAY = 0.5  # how long a chain stays at the lowest level, as a share of the way from the top
+# Whose detail a mean image is given is decided in a first share of the way, and a share of the
+# other noisy images are there.
+DECIDES, DECIDING = 0.3, 0.5
+STAY = 0.3  # how long a chain stays at the lowest level, as a share of its way there
+COLOURS = 1024  # with noise, in an iteration
 MAX_NEIGHBOURS = 2048  # images that points are compared with: 100 MB of 64 x 64
 # Grey levels: errors of what is seen below the noise count in proportion to the noise, and this.
 TOLERANCE = 12.0
@@ -43,18 +51,18 @@ TOLERANCE = 12.0
 class ScoreMatching:
     """One iteration of it, on top of the model's graph."""
 
-    def __init__(self, model: DesNet, levels: NoiseLevels) -> None:
+    def __init__(self, model: DesNet, network: ConditionalNetwork) -> None:
         """Build it in the current graph.
 
         Args:
             model: whose network is in the graph already.
-            levels: of the noise.
+            network: that one.
 
         Raises:
             SettingsError: there are more workers than chains.
         """
         self._model, settings = model, model.settings
-        self._levels, self._network = levels, model.networks[0]
+        self._network, self._levels = network, network.levels
         if model.cluster.size > CHAINS:
             raise SettingsError(
                 f"--learning score_matching has {CHAINS} chains, and workers share them: let at"
@@ -72,9 +80,8 @@ class ScoreMatching:
         self._neighbours = _Neighbours(self._levels, side)
         self._level = tf.placeholder(tf.int32, [None], "level")
         self._rate = tf.placeholder(tf.float32, [], "score_matching/learning_rate")
-        kinds = ["noise", "mean"] * (CHAINS // 2)
-        self._entries = self._levels.entries(kinds, CHAINS)[self._shard.own]
-        self._periods = self._levels.lowest - self._entries + round(STAY * self._levels.lowest)
+        self._all_colours = tf.constant(model.colours - model.mean_colour, tf.float32)  # [N, 3]
+        self._period = round((1 + STAY) * (self._levels.lowest - self._levels.mean))
         self._build()
 
     def _build(self) -> None:
@@ -85,19 +92,20 @@ class ScoreMatching:
             slope = tf.gradients(value, self._points, tf.ones_like(value))[0]
         score = slope - self._points / settings.ref_sigma**2
         errors, objective = self._compare(score)
-        step_size = self._at(levels.width)[-self._count :]
-        key = streams.key(
-            settings.seed,
-            Stream.SYNTHESIS,
-            tf.cast(tf.train.get_or_create_global_step(), tf.int32),
-            model.cluster.rank,
+        objective += self._compare_colours(self._key(Stream.COLOURS))
+        noise = samplers.standard_normal(
+            [self._count, *self._points.shape[1:]], self._key(Stream.SYNTHESIS)
         )
-        noise = samplers.standard_normal([self._count, *self._points.shape[1:]], key)
-        stand, drift = self._points[-self._count :], _each(step_size**2 / 2) * score[-self._count :]
-        moved = stand + drift + _each(step_size) * noise
+        growth, drift, width = (
+            gather(values, self._level)[-self._count :]  # [m, 2]
+            for values in (levels.growth, levels.drift, levels.width)
+        )
+        stand = self._points[-self._count :]
+        moved = in_parts(growth, stand) + in_parts(drift, score[-self._count :])
+        moved += in_parts(width, noise)
         means = [
             *(objective, tf.reduce_mean(tf.abs(score[-self._count :]))),
-            *(tf.reduce_mean(step_size), *self._at_rest(value)),
+            *(tf.reduce_mean(width[:, 0]), *self._at_rest(value)),
         ]
         count = tf.shape(self._points)[0]
         loss, magnitude, step_size, *at_rest = model.cluster.mean(means, count)
@@ -129,21 +137,57 @@ class ScoreMatching:
                 "roll_backs": adam.roll_backs.read_value(),
             }
 
-    def _at(self, values: np.ndarray) -> tf.Tensor:
-        """Those of the points, of values by level."""
-        return tf.gather(tf.constant(values, tf.float32), self._level)
+    def _key(self, stream: Stream) -> tf.Tensor:
+        """Of what this worker draws in an iteration."""
+        step = tf.cast(tf.train.get_or_create_global_step(), tf.int32)
+        return streams.key(self._model.settings.seed, stream, step, self._model.cluster.rank)
 
     def _compare(self, score: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """What the score makes of the noise of every point: errors [n], squared; and the loss."""
         levels = self._levels
-        a, b, sigma = map(self._at, (levels.detail, levels.colour, levels.sigma))
-        clean = self._points + _each(tf.square(sigma)) * score  # the mean of what may be below it
-        target = self._neighbours.seen_from(self._points, a, b, sigma)
+        a, b, sigma, tau = (
+            gather(values, self._level)
+            for values in (levels.detail, levels.colour, levels.sigma, levels.tau)
+        )
+        # The mean of what may be below the noise.
+        clean = self._points + in_parts(tf.square(tf.stack([sigma, tau], 1)), score)
+        target = self._neighbours.seen_from(self._points, a, b, sigma, tau)
         one_by_one = tf.concat([self._seen, target[-self._count :]], 0)
         target = tf.where_v2(self._exact, target, one_by_one)
-        errors = tf.reduce_mean(tf.square(clean - target), [1, 2, 3])
+        # Where the colour stays as it is, its score is of no use.
+        moves = tf.cast(tf.equal(self._level, levels.lowest), tf.float32)
+        difference = in_parts(tf.stack([tf.ones_like(moves), moves], 1), clean - target)
+        errors = tf.reduce_mean(tf.square(difference), [1, 2, 3])
         tolerated = tf.square(a * sigma) + tf.square(TOLERANCE * tf.square(a))
         return errors, tf.reduce_mean(errors / tolerated)
+
+    def _compare_colours(self, key: tf.Tensor) -> tf.Tensor:
+        """The loss of flat colours, on their way to the level of mean images."""
+        levels, colours = self._levels, self._all_colours
+        keys = [fold_in(key, number) for number in range(5)]
+        level = _whole_numbers(keys[0], COLOURS, levels.mean)
+        b, sigma = gather(levels.colour, level), gather(levels.tau, level) / levels.side
+        one, other = (
+            tf.gather(colours, _whole_numbers(each, COLOURS, colours.shape[0]))
+            for each in keys[1:3]
+        )
+        # Half of them on the way from one to another, where chains may err and no noise leads.
+        share = tf.nn.relu(tf.random.stateless_uniform([COLOURS, 1], keys[3], -1.0))
+        stand = b[:, None] * (one + share * (other - one))
+        stand += sigma[:, None] * samplers.standard_normal([COLOURS, 3], keys[4])
+        value = self._network.of_colours(stand, level)
+        slope = tf.gradients(value, stand, tf.ones_like(value))[0]
+        reference = levels.pixels * stand / self._model.settings.ref_sigma**2
+        clean = stand + tf.square(sigma)[:, None] * (slope - reference)
+        products = b[:, None] * tf.matmul(stand, colours, transpose_b=True)
+        norms = tf.square(b)[:, None] * tf.reduce_sum(tf.square(colours), 1)
+        weights = tf.nn.softmax((products - norms / 2) / tf.square(sigma)[:, None])  # [n, N]
+        target = b[:, None] * tf.matmul(weights, colours)
+        errors = tf.square(self._network.turned(clean - target))
+        # What is not known: of little noise, that, and of much, the colours.
+        known = 1 / tf.square(sigma)[:, None] + 1 / tf.square(b[:, None] * self._network.spreads)
+        far = tf.reduce_mean(tf.square(target - stand), 1, keepdims=True)
+        return tf.reduce_mean(errors / (1 / known + far / 4))
 
     def _at_rest(self, value: tf.Tensor) -> list[tf.Tensor]:
         """Of what is at the lowest level: the sum of f of images, their number; of chains."""
@@ -184,11 +228,13 @@ class ScoreMatching:
             yield {"iteration": iteration + 1, **record}
 
     def _spread(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """Levels of noisy images: a few at the lowest, as of chains, the others all over."""
-        lowest = self._levels.lowest
-        others = count - round(AT_REST * count)
-        level = lowest * (rng.permutation(others) + rng.random(others)) / others
-        return np.append(level, np.full(count - others, lowest)).astype(np.int32)
+        """Levels of noisy images: where it is decided which; at the lowest; and all over."""
+        first, way = self._levels.mean, self._levels.lowest - self._levels.mean
+        low, deciding = round(AT_REST * count), round(DECIDING * (1 - AT_REST) * count)
+        shares = [(deciding, DECIDES), (count - low - deciding, 1.0)]
+        parts = [way * end * (np.arange(n) + rng.random(n)) / n for n, end in shares if n]
+        level = first + rng.permutation(np.concatenate(parts))
+        return np.append(level, np.full(low, self._levels.lowest)).astype(np.int32)
 
     def _renewed(
         self,
@@ -208,9 +254,9 @@ class ScoreMatching:
             rng: of the noise.
         """
         # So that they are everywhere.
-        ahead = np.arange(CHAINS)[self._shard.own] * self._periods // CHAINS
-        age = (iteration + ahead) % self._periods
-        level = np.minimum(self._entries + age, self._levels.lowest)
+        ahead = np.arange(CHAINS)[self._shard.own] * self._period // CHAINS
+        age = (iteration + ahead) % self._period
+        level = np.minimum(self._levels.mean + age, self._levels.lowest)
         if iteration == 0:  # on the way, as if they had always been
             picks = np.arange(self._count) % len(batch[0])
             seen = self._levels.mixed(batch[0][picks], batch[1][picks], level)
@@ -274,7 +320,7 @@ class _Neighbours:
         )
 
     def seen_from(
-        self, points: tf.Tensor, a: tf.Tensor, b: tf.Tensor, sigma: tf.Tensor
+        self, points: tf.Tensor, a: tf.Tensor, b: tf.Tensor, sigma: tf.Tensor, tau: tf.Tensor
     ) -> tf.Tensor:
         """The mean of what may be below the noise of points [n, S, S, 3]; likewise.
 
@@ -283,20 +329,26 @@ class _Neighbours:
             a: of the level of each, [n].
             b: likewise.
             sigma: likewise.
+            tau: likewise.
         """
         detail, colours, of_detail, of_colours = (
             self._kept[name].read_value()
             for name in ("detail", "colours", "detail_norms", "colours_norms")
         )
         flat = tf.reshape(points, [-1, 3 * self._pixels])
-        products = a[:, None] * tf.matmul(flat, detail, transpose_b=True)
+        products = (a / tf.square(sigma))[:, None] * tf.matmul(flat, detail, transpose_b=True)
         total = tf.reduce_sum(points, [1, 2])  # [n, 3]
-        products += b[:, None] * tf.matmul(total, colours, transpose_b=True)
-        norms = tf.square(a)[:, None] * of_detail
-        norms += tf.square(b)[:, None] * self._pixels * of_colours
-        weights = tf.nn.softmax((products - norms / 2) / tf.square(sigma)[:, None])  # [n, N]
+        products += (b / tf.square(tau))[:, None] * tf.matmul(total, colours, transpose_b=True)
+        norms = tf.square(a / sigma)[:, None] * of_detail
+        norms += tf.square(b / tau)[:, None] * self._pixels * of_colours
+        weights = tf.nn.softmax(products - norms / 2)  # [n, N]
         seen = _each(a) * tf.reshape(tf.matmul(weights, detail), tf.shape(points))
         return seen + (b[:, None] * tf.matmul(weights, colours))[:, None, None]
+
+
+def _whole_numbers(key: tf.Tensor, count: int, end: int) -> tf.Tensor:
+    """So many, from 0 to end - 1."""
+    return tf.random.stateless_uniform([count], key, maxval=end, dtype=tf.int32)
 
 
 def _each(value: tf.Tensor) -> tf.Tensor:

@@ -16,32 +16,47 @@ LADDER = {"learning": "score_matching", "num_steps": 32}
 def test_the_ladder_goes_from_the_reference_to_the_images():
     levels = NoiseLevels(50.0, 4.0, 64, 128, 2.8)
     assert levels.lowest == 200
-    assert levels.sigma[0] == pytest.approx(50, rel=1e-3)
-    assert levels.detail[0] < 0.02
-    assert levels.colour[0] < 0.03
+    assert levels.sigma[0] == levels.tau[0] == 50
+    assert levels.detail[0] == 0
+    assert levels.colour[0] < 0.003
     mean = levels.entry("mean")
-    assert levels.colour[mean] == 1
+    assert (levels.colour[mean:] == 1).all()
+    assert (levels.detail[:mean] == 0).all()
     assert levels.detail[mean] < 0.02
-    for values in (levels.detail[-1], levels.colour[-1], levels.sigma[-1] / 4):
+    for values in (levels.detail[-1], levels.sigma[-1] / 4, levels.tau[-1] / 4):
         assert values == pytest.approx(1)
-    assert (np.diff(levels.sigma / levels.detail) <= 1e-9).all()
+    for noise, seen in ((levels.sigma, levels.detail), (levels.tau, levels.colour)):
+        assert (np.diff(seen / noise) >= -1e-9).all()
     assert levels.entry("noise") == 0 < mean < levels.entry("picture") < levels.entry("image")
     picture = levels.entry("picture")
     assert levels.sigma[picture] == pytest.approx(50 * levels.detail[picture], rel=0.06)
 
 
-def test_the_last_step_down_takes_the_noise_away():
-    # Of a density of one image, to which the score points, all chains arrive at it.
-    levels = NoiseLevels(50.0, 4.0, SIDE, 16, 2.8)
-    image = IMAGES[:1] - 127.5
+def parts(factors, image):
+    flat = image.mean((1, 2), keepdims=True)
+    return factors[0] * (image - flat) + factors[1] * flat
+
+
+def test_chains_of_the_exact_score_are_where_the_levels_are_and_end_at_the_image():
+    # Of a density of one image the score is known, and with it all that a chain is to be.
+    levels = NoiseLevels(50.0, 4.0, SIDE, 64, 2.8)
+    image = IMAGES[:1].astype(np.float64) - 127.5
     rng = np.random.default_rng(0)
-    y = levels.noisy(np.zeros_like(image), np.zeros(1, int), rng)
+    y = levels.noisy(np.zeros((256, SIDE, SIDE, 3), np.float32), np.zeros(256, int), rng)
     for level in range(levels.lowest):
-        at = np.array([level])
-        score = (levels.seen(image, at) - y) / levels.sigma[level] ** 2
-        noise = levels.width[level] * rng.normal(size=y.shape)
-        y = y + levels.drift[level] * score + noise
-    np.testing.assert_allclose(y, image, atol=1e-3)
+        noise = np.array([levels.sigma[level], levels.tau[level]])
+        away = y - levels.seen(image, np.array([level]))
+        flat = away.mean((1, 2))
+        detail = away - flat[:, None, None]
+        assert np.sqrt(np.square(detail).mean()) == pytest.approx(noise[0], rel=0.1)
+        # The first levels are those of an image without a colour.
+        if 8 < level <= levels.mean:
+            assert np.sqrt(np.square(flat).mean()) * SIDE == pytest.approx(noise[1], rel=0.2)
+        score = -parts(1 / noise**2, away)
+        y = parts(levels.growth[level], y) + parts(levels.drift[level], score)
+        y = y + parts(levels.width[level], rng.normal(size=y.shape))
+    np.testing.assert_allclose(y - y.mean((1, 2), keepdims=True), parts((1, 0), image), atol=1e-3)
+    np.testing.assert_allclose(y.mean((1, 2)), image.mean((1, 2)), atol=1.5)
 
 
 def test_the_score_that_is_fitted_is_that_of_the_images_with_noise():
@@ -53,13 +68,13 @@ def test_the_score_that_is_fitted_is_that_of_the_images_with_noise():
     level = np.repeat(np.arange(0, levels.lowest + 1, 7), 2).astype(np.int32)
     y = np.random.default_rng(0).normal(size=(len(level), SIDE, SIDE, 3)).astype(np.float32) * 30
     with model.session.graph.as_default():
-        at = (
-            tf.constant(v[level], tf.float32) for v in (levels.detail, levels.colour, levels.sigma)
-        )
+        values = levels.detail, levels.colour, levels.sigma, levels.tau
+        at = (tf.constant(each[level], tf.float32) for each in values)
         found = model.session.run(matching._neighbours.seen_from(tf.constant(y), *at))
     for k, i in enumerate(level):
         seen = levels.seen(images, np.full(len(images), i))
-        log = -np.square(y[k] - seen).sum((1, 2, 3)) / (2 * levels.sigma[i] ** 2)
+        away = parts(1 / np.array([levels.sigma[i], levels.tau[i]]), y[k] - seen)
+        log = -np.square(away).sum((1, 2, 3)) / 2
         weights = np.exp(log - log.max())
         expected = np.tensordot(weights / weights.sum(), seen, 1)
         np.testing.assert_allclose(found[k], expected, atol=0.02)
@@ -70,29 +85,42 @@ def test_without_a_network_colours_are_normal_and_there_is_no_detail(monkeypatch
         "common.layers._Normal.__call__", lambda _, shape, dtype, **__: tf.zeros(shape, dtype)
     )
     model = built(desnet(**LADDER))
-    level, levels = model.levels.entry("mean"), model.levels
+    levels = model.levels
+    level = levels.mean // 2
     y = np.random.default_rng(1).normal(size=(3, SIDE, SIDE, 3)).astype(np.float32) * 20
     with model.session.graph.as_default():
         score = model.session.run(model.score(tf.constant(y), tf.fill([3], level)))
-    clean = y + levels.sigma[level] ** 2 * score
-    assert np.ptp(clean, (1, 2)).max() < 1e-2
-    spread = np.square(COLOURS - COLOURS.mean(0)).mean()
-    known = SIDE**2 * spread / (SIDE**2 * spread + levels.sigma[level] ** 2)
-    np.testing.assert_allclose(clean[:, 0, 0], known * y.mean((1, 2)), rtol=1e-2, atol=1e-2)
+    np.testing.assert_allclose(parts((1, 0), y + 50**2 * score), 0, atol=1e-2)
+    found = y.mean((1, 2)) + levels.tau[level] ** 2 * score.mean((1, 2))
+    noise, b = levels.tau[level] / SIDE, levels.colour[level]
+    covariance = b**2 * np.cov(COLOURS.T, bias=True)
+    values, axes = np.linalg.eigh(covariance)
+    values = np.maximum(values, (2.5 * b) ** 2)  # colours of no spread are given one
+    known = axes @ np.diag(values / (values + noise**2)) @ axes.T
+    np.testing.assert_allclose(found, y.mean((1, 2)) @ known, rtol=1e-2, atol=1e-2)
 
 
 def test_chains_from_noise_and_from_mean_images_arrive_and_stay():
     model = built(desnet(**LADDER, learning_rate=0.003))
+    assert model.settings.learning == "score_matching"
     records = list(model.train(IMAGES, 400))
     assert records[-1]["loss"] < records[20]["loss"] / 4
     assert records[-1]["roll_backs"] == 0
     images = IMAGES.astype(np.float32)
     made = model.synthesize()
-    assert quality.nearest_quality(made, images)[0].min() > 22
-    arrived = model.run_chains(model.starts(12, "noise"), model.length_from("noise"), kind="noise")
+    # Each at the image whose colour it starts from.
+    assert quality.psnr_and_ssim(made, images)[0].min() > 22
+    arrived = model.run_chains(model.starts(24, "noise"), model.length_from("noise"), kind="noise")
     assert quality.nearest_quality(arrived, images)[0].mean() > 22
+    errors = np.square(arrived[:, None] - images).mean((2, 3, 4))
+    assert set(errors.argmin(1)) == {0, 1, 2}
     stayed = model.run_chains(images, 300, kind="image")
     assert quality.nearest_quality(stayed, images)[0].min() > 22
+    visible = np.zeros((3, SIDE, SIDE, 1), bool)
+    visible[:, :, : SIDE // 2] = True
+    completed = model.complete(images, visible)
+    assert (completed == images)[np.broadcast_to(visible, images.shape)].all()
+    assert quality.psnr_and_ssim(completed, images)[0].min() > 20
 
 
 def test_a_chain_in_pieces_takes_the_path_of_the_whole():

@@ -138,6 +138,16 @@ def dense(
         return tf.matmul(x, _weight([x.shape[1], units], stddev, x)) + _bias(units, x, bias_stddev)
 
 
+def fourier_features(x: tf.Tensor, wave_lengths: np.ndarray) -> tf.Tensor:
+    """The sines, then the cosines, of 2 pi x / l, for wave lengths l [k]: [B, m] -> [B, 2 m k].
+
+    A network of x alone learns what varies quickly with x last (Tancik et al., 2020).
+    """
+    angles = x[:, :, None] * tf.constant(2 * np.pi / wave_lengths, x.dtype)  # [B, m, k]
+    angles = tf.reshape(angles, [-1, angles.shape[1:].num_elements()])
+    return tf.concat([tf.sin(angles), tf.cos(angles)], 1)
+
+
 # TensorFlow's own gradient of these products asks for their shape, and so for their value, and
 # multiplies out what is the same for every image.  Here `up` is [B], or [1] for all.
 

@@ -216,7 +216,7 @@ def langevin(
     score_fn = score_fn or (lambda x: _score(log_prob_fn(x), x))
     chains = annealed_langevin(
         lambda x, _: score_fn(x),
-        lambda _: (delta**2 / 2, delta),
+        lambda x, score, noise, _: x + delta**2 / 2 * score + delta * noise,
         *(x, num_steps, key),
         first_step=first_step,
         keep_path=keep_path,
@@ -227,7 +227,7 @@ def langevin(
 
 def annealed_langevin(
     score_fn: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
-    step_fn: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
+    move_fn: Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor],
     x: tf.Tensor,
     num_steps: tf.Tensor | int,
     key: tf.Tensor,
@@ -237,12 +237,12 @@ def annealed_langevin(
 ) -> Chains:
     """Langevin dynamics of a density that changes with every step (Song and Ermon, 2019).
 
-    x <- x + drift_t d log p_t(x) / dx + width_t U, where drift_t = width_t^2 / 2 in a step that
-    would leave p_t alone.
+    At every step x <- move_t(x, d log p_t(x) / dx, U), U ~ N(0, I).
 
     Args:
         score_fn: positions [B, ...] and the number of a step -> d log p_t(x) / dx [B, ...].
-        step_fn: the number of a step -> its drift and width, scalar or [B] each.
+        move_fn: positions, their scores and noise, [B, ...] each, and the number of a step -> where
+            chains are after it.
         x: [B, ...], where the chains start.
         num_steps: length of the chains.
         key: int32 [2].
@@ -255,10 +255,9 @@ def annealed_langevin(
 
     def step(t: tf.Tensor, x: tf.Tensor, magnitude: tf.Tensor) -> list:
         number = first_step + t
-        score, (drift, width) = score_fn(x, number), step_fn(number)
+        score = score_fn(x, number)
         noise = standard_normal(tf.shape(x), _fold_in(key, number), x.dtype)
-        moved = x + _per_chain(drift, x) * score + _per_chain(width, x) * noise
-        return [moved, magnitude + _mean(tf.abs(score))]
+        return [move_fn(x, score, noise, number), magnitude + _mean(tf.abs(score))]
 
     zeros = tf.zeros_like(_mean(x))
     (position, magnitude), path = _loop(step, num_steps, [x, zeros], keep_path)

@@ -39,6 +39,7 @@ class Stream(enum.IntEnum):
     DROPOUT = enum.auto()  # features that are hidden while a model learns, by iteration
     ANNEALING = enum.auto()  # of chains to the reference and back: starts and steps, by pass
     STARTS = enum.auto()  # noise that chains start from, by iteration; 0: of what is shown
+    COLOURS = enum.auto()  # flat colours with noise, by iteration
 
 
 def fold_in(key: tf.Tensor, number: tf.Tensor | int) -> tf.Tensor:
