@@ -46,7 +46,8 @@ POINT = 0.0033  # and of each point where score matching fits the score
 # The noise and the steps start eight times as large: at first there is one wide mode, which chains
 # cross in a few steps, and as the noise shrinks it divides into one for each image.
 #
-# Score matching has a ladder of noise, also down to 4 grey levels, and steps in proportion to it.
+# Score matching has a ladder of noise, also down to 4 grey levels, and steps in proportion to it:
+# what it takes is not in these numbers, so that it is right for images of any kind.
 LEARNING: dict[str, dict[str, Any]] = {
     "short_run": {
         "num_epochs": 600,
@@ -75,7 +76,7 @@ LEARNING: dict[str, dict[str, Any]] = {
         "weight_decay": 0.0,
     },
     "score_matching": {
-        "num_epochs": 4000,
+        "num_epochs": 600,
         "network": "noise_conditional",
         "num_steps": 128,
         "step_size": 2.8,
@@ -148,7 +149,7 @@ class Settings(flags.Settings):
         whole(1, 10**6),
         "steps of a chain in an iteration, or down the levels of noise (default: "
         + ", ".join(f"{v} for {k}" for k, v in SAMPLERS.items())
-        + f"; {LEARNING['score_matching']['num_steps']} for score_matching)",
+        + f"; down the levels {LEARNING['score_matching']['num_steps']})",
         group="sampling",
         flag="T",
     )
@@ -173,10 +174,10 @@ class Settings(flags.Settings):
     learning: str | None = setting(
         None,
         choice(list(LEARNING)),
-        "short_run: chains start anew at every iteration; convergent: they never end,"
-        " and stay images; score_matching: they go down a ladder of noise, from noise or mean"
-        " images, and the score is fitted where they are (default: short_run for langevin,"
-        " convergent for mala and hmc)",
+        "score_matching: chains go down a ladder of noise to images, and the score is fitted where"
+        " they are; short_run: they start anew at every iteration, as in the assignment;"
+        " convergent: they never end, and stay images (default: score_matching, convergent for mala"
+        " and hmc, short_run for a --network that is told no noise)",
         group="learning",
     )
     num_epochs: int | None = flags.num_epochs(_by_learning("num_epochs"))
@@ -301,11 +302,17 @@ class Settings(flags.Settings):
         image = IMAGE[self.sampler] * (self.image_size / 64) ** 2
         return (ITERATION + batch * image) * length
 
-    def _usual_learning(self) -> str:
-        """The way to learn where none is asked for."""
+    @property
+    def way(self) -> str:
+        """The way to learn that is asked for, or else the usual one."""
+        if self.learning:
+            return self.learning
+        # A Metropolis-Hastings test does not let a chain climb thousands of nats in 30 steps: short
+        # runs of mala and hmc would stand still.
         if self.sampler != "langevin":
             return "convergent"
-        return "score_matching" if self.network == "noise_conditional" else "short_run"
+        ladder = self.network in (None, LEARNING["score_matching"]["network"])
+        return "score_matching" if ladder else "short_run"
 
     def _check_ladder(self, chosen: dict[str, Any]) -> None:
         """Whether what was chosen is of a ladder of noise.
@@ -345,9 +352,7 @@ class Settings(flags.Settings):
             SettingsError: the settings do not go together, or with the number of images.
             DeviceError: a device or a precision that is not there.
         """
-        # A Metropolis-Hastings test does not let a chain climb thousands of nats in 30 steps: short
-        # runs of mala and hmc would stand still.
-        learning = self.learning or self._usual_learning()
+        learning = self.way
         defaults = dict(LEARNING[learning])
         if self.network == "assignment" and learning == "short_run":
             defaults |= ASSIGNMENT
