@@ -6,7 +6,7 @@ It runs what is listed in RUNS, of the code that is committed, under output/docs
 docs/figures.json, pictures of the drawn images to docs/, and the texts are written from
 docs/templates/.  A run that is there already, of the same code, is not made again.  Pictures and
 figures of photographs are kept apart: without --photographs theirs stay as they are, and no picture
-is made of them.
+is made of them.  With --only, figures of the other runs stay, each with the commit that made it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ RUN_ID = "Run"  # the text in a picture that names its run
 
 CHAINS = "DesNet/main.py --long_run 10000"
 CONVERGENT = "DesNet/main.py --learning convergent --long_run 10000"
-LADDER = "DesNet/main.py --learning score_matching --long_run 10000"
+SHORT = "DesNet/main.py --learning short_run --long_run 10000"
 HELD_OUT = "--holdout 1.jpg 4.jpg A1.jpg A4.jpg"
 RUNS: dict[str, dict[str, str]] = {  # of which images -> name -> command
     "drawn": {
@@ -55,20 +55,21 @@ RUNS: dict[str, dict[str, str]] = {  # of which images -> name -> command
         "occlusion": "GenNet/main.py --occlude 70%",
         "gennet": "GenNet/main.py",
         "desnet": CHAINS,
+        "short": SHORT,
     },
     "photographs": {
         "gennet": "GenNet/main.py",
         "gennet_1": "GenNet/main.py --seed 1",
         "egret_0": CHAINS,
+        "lion_tiger_0": f"{CHAINS} --category lion_tiger",
         **{f"egret_{seed}": f"DesNet/main.py --seed {seed}" for seed in range(1, 5)},
         **{
             f"lion_tiger_{seed}": f"DesNet/main.py --category lion_tiger --seed {seed}"
-            for seed in range(3)
+            for seed in range(1, 5)
         },
+        "short": SHORT,
         "convergent": CONVERGENT,
         "mala": "DesNet/main.py --sampler mala",
-        "ladder": LADDER,
-        "ladder_tigers": f"{LADDER} --category lion_tiger",
         "occlusion": "GenNet/main.py --occlude 70%",
         "occlusion_square": "GenNet/main.py --occlude 20px",
         "holdout": f"GenNet/main.py {HELD_OUT}",
@@ -83,8 +84,8 @@ PICTURES = {  # in docs/ -> the run of drawn images, and its picture
     "gennet_occlusion.png": ("occlusion", "occlusion.png"),
     "desnet_synthesis.png": ("desnet", "synthesis.png"),
     "desnet_langevin.png": ("desnet", "langevin.png"),
-    "desnet_long_run_short.png": ("desnet", "long_run.png"),
-    "desnet_long_run_convergent.png": ("convergent", "long_run.png"),
+    "desnet_long_run.png": ("desnet", "long_run.png"),
+    "desnet_long_run_short.png": ("short", "long_run.png"),
 }
 REPORTED = ("gennet", "desnet")  # runs on the page of which report.png is a picture
 FAMILIES = {"lion_tiger": 64, "egret": 64, "digits": 16}  # category -> side of its images, pixels
@@ -140,7 +141,7 @@ def learn(command: str, folder: Path, photographs: Path | None) -> None:
     (folder / "done").touch()
 
 
-def figures_of(folder: Path, command: str) -> dict[str, Any]:
+def figures_of(folder: Path, command: str, commit: str) -> dict[str, Any]:
     """What the texts may say of a run: its figures that are numbers, and those of its parts."""
     metrics = json.loads((folder / "metrics.json").read_text())
     told: dict[str, Any]
@@ -155,20 +156,36 @@ def figures_of(folder: Path, command: str) -> dict[str, Any]:
             if part == "posterior":
                 del told[part]["images"]
     arrays = hashlib.sha256((folder / "results.npz").read_bytes()).hexdigest()
-    return {"id": arrays[:12], "command": f"python {command}", **told}
+    versions = metrics["versions"]
+    machine = {"cores": os.cpu_count(), "processor": platform.machine(), **versions}
+    where = {"commit": commit, "folder": str(folder.relative_to(ROOT)), **machine}
+    return {"id": arrays[:12], "command": f"python {command}", **where, **told}
 
 
-def make_half(half: str, photographs: Path | None) -> dict[str, Any]:
-    """Make the runs of the drawn images or of the photographs; their figures."""
+def make_half(
+    half: str, photographs: Path | None, only: list[str] | None, before: dict[str, Any]
+) -> dict[str, Any]:
+    """Make the runs of the drawn images or of the photographs.
+
+    Args:
+        half: which.
+        photographs: their folder.
+        only: names of the runs to make; None: all.
+        before: the figures that there are, by name.
+
+    Returns:
+        The figures by name of the run.
+    """
     commit = committed()
     output = ROOT / "output" / "docs" / commit / half
     runs = {}
     for name, command in RUNS[half].items():
+        if only is not None and name not in only:
+            runs[name] = before[name]
+            continue
         learn(command, output / name, photographs)
-        runs[name] = figures_of(output / name, command)
-    versions = json.loads((output / "gennet" / "metrics.json").read_text())["versions"]
-    machine = {"cores": os.cpu_count(), "processor": platform.machine(), **versions}
-    return {"commit": commit, "folder": str(output.relative_to(ROOT)), **machine, "runs": runs}
+        runs[name] = figures_of(output / name, command, commit)
+    return runs
 
 
 def make_families() -> dict[str, Any]:
@@ -188,21 +205,21 @@ def make_families() -> dict[str, Any]:
     return told
 
 
-def make_pictures(drawn: dict[str, Any]) -> dict[str, str]:
+def make_pictures(runs: dict[str, Any]) -> dict[str, str]:
     """Copy the pictures of the drawn images, each with the id of its run in it.
 
     Returns:
         Name in docs/ -> id of the run.
     """
     told = {}
-    output = ROOT / drawn["folder"]
     for name, (run, source) in PICTURES.items():
-        told[name] = drawn["runs"][run]["id"]
-        with Image.open(output / run / source) as picture:
+        told[name] = runs[run]["id"]
+        with Image.open(ROOT / runs[run]["folder"] / source) as picture:
             save(picture, DOCS / name, told[name])
-    page = output / "report.html"
-    run_python(["report.py", *(str(output / run) for run in REPORTED), f"--output={page}"])
-    told["report.png"] = " ".join(drawn["runs"][run]["id"] for run in REPORTED)
+    folders = [ROOT / runs[run]["folder"] for run in REPORTED]
+    page = folders[0].parent / "report.html"
+    run_python(["report.py", *map(str, folders), f"--output={page}"])
+    told["report.png"] = " ".join(runs[run]["id"] for run in REPORTED)
     screenshot(page, DOCS / "report.png", told["report.png"])
     return told
 
@@ -272,8 +289,7 @@ def rendered(figures: dict[str, Any]) -> dict[str, str]:
         keep_trailing_newline=True,
     )
     known = {
-        **{half: figures[half]["runs"] for half in RUNS},
-        "commits": {half: figures[half]["commit"] for half in RUNS},
+        **{half: figures[half] for half in RUNS},
         "benchmark": json.loads((ROOT / "benchmarks" / "results.json").read_text()),
         "families": figures.get("families", {}).get("categories", {}),
         "table": table,
@@ -310,17 +326,23 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--families", action="store_true", help="make the comparison of all models alone"
     )
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", help="make these of the runs, and leave the others"
+    )
     args = parser.parse_args(arguments)
     figures = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
     if args.families:
         figures["families"] = make_families()
     elif args.photographs and not args.texts:
-        figures["photographs"] = make_half("photographs", args.photographs.resolve())
+        before = figures.get("photographs", {})
+        figures["photographs"] = make_half(
+            "photographs", args.photographs.resolve(), args.only, before
+        )
     elif not args.texts:
         browser_here()  # before minutes of learning
-        figures["drawn"] = make_half("drawn", None)
+        figures["drawn"] = make_half("drawn", None, args.only, figures.get("drawn", {}))
         figures["pictures"] = make_pictures(figures["drawn"])
-        nbformat.write(walk(ROOT / figures["drawn"]["folder"] / "gennet"), NOTEBOOK)
+        nbformat.write(walk(ROOT / figures["drawn"]["gennet"]["folder"]), NOTEBOOK)
     FIGURES.write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n")
     if figures.keys() >= RUNS.keys():
         for name, text in rendered(figures).items():
