@@ -74,10 +74,9 @@ LADDER_STORY: dict[str, Any] = {
             r" p_0 = N(0, s^2 I)",
         },
         {
-            "says": "synthesis: at each level a Langevin step, and one of the flow to the next,"
-            " where the signal is larger by a factor g and the noise smaller by a factor h",
-            "latex": r"\tilde{Y} \leftarrow g_t \tilde{Y} + \left[\frac{\delta_t^2}{2}"
-            r" + (g_t - h_t) \sigma_t^2\right]"
+            "says": "synthesis: a Langevin step from each level to the next, by which the signal"
+            " grows by a factor g, and a share c of the noise is kept",
+            "latex": r"\tilde{Y} \leftarrow g_t \tilde{Y} + (g_t - c_t) \sigma_t^2"
             r" \frac{\partial}{\partial Y} \log p_t(\tilde{Y}; \theta)"
             r" + \delta_t U, \quad U \, \sim \, N(0, I)",
         },

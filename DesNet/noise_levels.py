@@ -76,23 +76,29 @@ class NoiseLevels:
         self._lay_out_steps(step_size / data_noise)
 
     def _lay_out_steps(self, relative: float) -> None:
-        """Steps from each level to the next: along the probability flow, and one of Langevin.
+        """Steps from each level to the next.
 
-        The flow takes the noise off in proportion, y <- a' x + (sigma' / sigma) (y - a x), where
-        x = (y + sigma^2 score) / a is the mean of what may be below it (Song et al., 2021).
+        Of y = a x + n, where a x = y + sigma^2 score is the mean of what may be below the noise n,
+
+            y <- a' x + sqrt(sigma'^2 - delta^2) n / sigma + delta U,
+
+        whose noise is exactly that of the next level (Song, Meng and Ermon, 2021, equation 12).
+        From a level to itself it is a step of Langevin dynamics, y + (delta^2 / 2) score + delta U,
+        up to terms of delta^4; at the lowest level it is that.
 
         Args:
-            relative: step size of Langevin dynamics over sigma, and over tau.
+            relative: delta over sigma', and over tau'.
         """
         seen = np.stack([self.detail, self.colour], 1)
         noise = np.stack([self.sigma, self.tau], 1)
         next_seen, next_noise = (np.append(part[1:], part[-1:], 0) for part in (seen, noise))
-        self.width = relative * noise
+        next_noise[-2, 0] = 0  # the last step down takes all of the noise of the detail
+        self.width = relative * next_noise
         self.width[self.mean : -1, 1] = 0  # the colour is there, and stays
-        # The last step down takes all of the noise of the detail, and adds none.
-        next_noise[-2, 0] = self.width[-2, 0] = 0
         self.growth = np.where(seen > 0, next_seen / seen.clip(1e-9), 1)
-        self.drift = (self.growth - next_noise / noise) * noise**2 + self.width**2 / 2
+        kept = np.sqrt((next_noise**2 - self.width**2).clip(0)) / noise
+        self.drift = (self.growth - kept) * noise**2
+        self.drift[-1] = self.width[-1] ** 2 / 2
 
     def entry(self, kind: str) -> int:
         """The level that a chain enters at: of STARTS, or a "picture", or an "image" learned.
@@ -104,7 +110,7 @@ class NoiseLevels:
         if kind == "image":
             return self.lowest
         if kind == "picture":
-            return int(np.searchsorted(-self.sigma / self.detail, -self._ref_sigma))
+            return int(np.searchsorted(self.detail / self.sigma, 1 / self._ref_sigma))
         return self.mean
 
     def entries(self, kinds: str | Sequence[str], count: int) -> np.ndarray:

@@ -48,15 +48,15 @@ def test_chains_of_the_exact_score_are_where_the_levels_are_and_end_at_the_image
         away = y - levels.seen(image, np.array([level]))
         flat = away.mean((1, 2))
         detail = away - flat[:, None, None]
-        assert np.sqrt(np.square(detail).mean()) == pytest.approx(noise[0], rel=0.1)
+        assert np.sqrt(np.square(detail).mean()) == pytest.approx(noise[0], rel=0.02)
         # The first levels are those of an image without a colour.
         if 8 < level <= levels.mean:
-            assert np.sqrt(np.square(flat).mean()) * SIDE == pytest.approx(noise[1], rel=0.2)
+            assert np.sqrt(np.square(flat).mean()) * SIDE == pytest.approx(noise[1], rel=0.1)
         score = -parts(1 / noise**2, away)
         y = parts(levels.growth[level], y) + parts(levels.drift[level], score)
         y = y + parts(levels.width[level], rng.normal(size=y.shape))
-    np.testing.assert_allclose(y - y.mean((1, 2), keepdims=True), parts((1, 0), image), atol=1e-3)
-    np.testing.assert_allclose(y.mean((1, 2)), image.mean((1, 2)), atol=1.5)
+    assert np.abs(parts((1, 0), y - image)).max() < 1e-3
+    assert np.abs(parts((0, 1), y - image)).max() < 1.5
 
 
 def test_the_score_that_is_fitted_is_that_of_the_images_with_noise():
@@ -119,7 +119,9 @@ def test_chains_from_noise_and_from_mean_images_arrive_and_stay():
     visible = np.zeros((3, SIDE, SIDE, 1), bool)
     visible[:, :, : SIDE // 2] = True
     completed = model.complete(images, visible)
-    assert (completed == images)[np.broadcast_to(visible, images.shape)].all()
+    np.testing.assert_allclose(
+        *(each[:, :, : SIDE // 2] for each in (completed, images)), atol=1e-3
+    )
     assert quality.psnr_and_ssim(completed, images)[0].min() > 20
 
 
@@ -128,7 +130,7 @@ def test_a_chain_in_pieces_takes_the_path_of_the_whole():
     starts = model.starts()
     whole = model.run_chains(starts, 20)
     part = model.run_chains(model.run_chains(starts, 9), 11, 9)
-    np.testing.assert_allclose(part, whole, atol=0.05)
+    np.testing.assert_allclose(part, whole, rtol=1e-3, atol=0.2)
     kinds = ["noise", "mean", "image"]
     assert not np.allclose(model.run_chains(starts, 20, kind=kinds), whole)
 
