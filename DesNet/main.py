@@ -211,9 +211,10 @@ class Experiment(experiment.Experiment):
         count = len(self.evaluated)
         ghosts = round(run.metrics["ghost_tiles"] * count)
         if count <= naturalness.FEW and ghosts > MANY_GHOSTS * count:
+            other = ", or the default --learning, score_matching, whose chains end at one"
             say(
                 f"{ghosts} of {count} synthesized images are mixtures of training images: try more"
-                " --num_epochs, or --sampler mala, whose chains stay with one."
+                f" --num_epochs{'' if self.model.levels else other}."
             )
         guard.say_if_below_baseline(
             run.metrics, self.baseline, "try more --num_epochs, or a smaller --learning_rate"
