@@ -1,7 +1,7 @@
 """Learn folders that no default is tuned to, each with default flags, and print what comes of it.
 
 Both models learn each of the folders of folders.py: an hour on 2 cores.  Writes robust.json next to
-this file, after every folder; those that are not learned stay in it as they were.
+this file, after every run, with the commit that it is of; what is not learned stays in it as it was.
 Example: python benchmarks/robust.py --folders gradients one
 """
 
@@ -42,6 +42,14 @@ def make_parser() -> flags.Parser:
         metavar="NAME",
         help=f"which of {names} (default: all)",
     )
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        type=flags.choice(list(MODELS)),
+        metavar="MODEL",
+        default=MODELS,
+        help="which of GenNet and DesNet (default: both)",
+    )
     parser.add_argument("--seed", type=flags.whole(0, 2**31 - 1), default=0, help="of the runs")
     return parser
 
@@ -63,7 +71,7 @@ def learn(model: str, data: Path, category: str, seed: int) -> dict[str, Any]:
         return {"failed": (done.stderr.strip().splitlines() or ["without a word"])[-1]}
     run = output / category
     metrics = json.loads((run / "metrics.json").read_text())
-    told = {name: metrics[name] for name in (*KEPT[model], *SHARED)}
+    told = {name: metrics[name] for name in (*KEPT[model], *SHARED)} | {"commit": commit()}
     if model == "DesNet":
         arrays = read_arrays(run / "results.npz")
         flat = naturalness.patch_distance(arrays["starts"], arrays["images"])
@@ -71,11 +79,20 @@ def learn(model: str, data: Path, category: str, seed: int) -> dict[str, Any]:
     return told
 
 
+def commit() -> str:
+    """That of the code, "" where git does not tell."""
+    words = ["git", "-C", str(ROOT), "log", "-1", "--format=%h", "--", *MODELS, "data"]
+    try:
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
 def line(name: str, found: dict[str, Any]) -> str:
     """The row of a folder."""
     cells = [f"{name:<12}"]
     for model in MODELS:
-        figures = found[model]
+        figures = found.get(model, {"failed": "not learned yet"})
         if "failed" in figures:
             cells.append(f"{model}: {figures['failed']}")
             continue
@@ -100,11 +117,12 @@ def main(arguments: list[str] | None = None) -> None:
     for name in args.folders or folders.FOLDERS:
         with tempfile.TemporaryDirectory() as data:
             folders.write(name, Path(data) / name)
-            results[name] = {model: learn(model, Path(data), name, args.seed) for model in MODELS}
-        results[name]["what"] = folders.FOLDERS[name][0]
+            for model in args.models:
+                found = results.setdefault(name, {"what": folders.FOLDERS[name][0]})
+                found[model] = learn(model, Path(data), name, args.seed)
+                in_order = {name: results[name] for name in folders.FOLDERS if name in results}
+                write_json(JSON, told | {str(args.seed): in_order})
         print(line(name, results[name]), flush=True)
-        in_order = {name: results[name] for name in folders.FOLDERS if name in results}
-        write_json(JSON, told | {str(args.seed): in_order})
 
 
 if __name__ == "__main__":

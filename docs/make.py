@@ -205,17 +205,29 @@ def make_families() -> dict[str, Any]:
     return told
 
 
-def make_pictures(runs: dict[str, Any]) -> dict[str, str]:
+def make_pictures(
+    runs: dict[str, Any], only: list[str] | None, before: dict[str, str]
+) -> dict[str, str]:
     """Copy the pictures of the drawn images, each with the id of its run in it.
+
+    Args:
+        runs: figures of each.
+        only: those that were made anew; None: all.
+        before: what was told of the pictures that there are.
 
     Returns:
         Name in docs/ -> id of the run.
     """
     told = {}
     for name, (run, source) in PICTURES.items():
+        if only is not None and run not in only:
+            told[name] = before[name]
+            continue
         told[name] = runs[run]["id"]
         with Image.open(ROOT / runs[run]["folder"] / source) as picture:
             save(picture, DOCS / name, told[name])
+    if only is not None and not set(REPORTED) <= set(only):
+        return told | {"report.png": before["report.png"]}
     folders = [ROOT / runs[run]["folder"] for run in REPORTED]
     page = folders[0].parent / "report.html"
     run_python(["report.py", *map(str, folders), f"--output={page}"])
@@ -291,6 +303,7 @@ def rendered(figures: dict[str, Any]) -> dict[str, str]:
     known = {
         **{half: figures[half] for half in RUNS},
         "benchmark": json.loads((ROOT / "benchmarks" / "results.json").read_text()),
+        "robust": json.loads((ROOT / "benchmarks" / "robust.json").read_text())["0"],
         "families": figures.get("families", {}).get("categories", {}),
         "table": table,
         "abilities": ABILITIES,
@@ -341,8 +354,10 @@ def main(arguments: list[str] | None = None) -> None:
     elif not args.texts:
         browser_here()  # before minutes of learning
         figures["drawn"] = make_half("drawn", None, args.only, figures.get("drawn", {}))
-        figures["pictures"] = make_pictures(figures["drawn"])
-        nbformat.write(walk(ROOT / figures["drawn"]["gennet"]["folder"]), NOTEBOOK)
+        told = figures.get("pictures", {})
+        figures["pictures"] = make_pictures(figures["drawn"], args.only, told)
+        if args.only is None or "gennet" in args.only:
+            nbformat.write(walk(ROOT / figures["drawn"]["gennet"]["folder"]), NOTEBOOK)
     FIGURES.write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n")
     if figures.keys() >= RUNS.keys():
         for name, text in rendered(figures).items():
