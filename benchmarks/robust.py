@@ -1,7 +1,7 @@
 """Learn folders that no default is tuned to, each with default flags, and print what comes of it.
 
 Both models learn each of the folders of folders.py: an hour on 2 cores.  Writes robust.json next to
-this file, after every run, with the commit that it is of; what is not learned stays in it as it was.
+this file, after every run, with the commit that it is of; what is not learned stays as it was.
 Example: python benchmarks/robust.py --folders gradients one
 """
 
