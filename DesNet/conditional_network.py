@@ -83,22 +83,26 @@ class ConditionalNetwork(Network):
         of_detail = reduce_sum(tf.square(y), [1, 2, 3]) - pixels * reduce_sum(
             tf.square(colours), [1]
         )
-        waves = fourier_features(tf.matmul(colours, AXES), WAVE_LENGTHS)
-        value = super().__call__(y / self._ref_sigma, waves, gather(self.levels.position, level))
-        value = gather(self._factor, level) * value + self.of_colours(colours, level)
-        return value - gather(self._of_detail, level) * of_detail / 2
+        waves = fourier_features(tf.matmul(colours, tf.constant(AXES, y.dtype)), WAVE_LENGTHS)
+        value = super().__call__(
+            y / self._ref_sigma, waves, gather(self.levels.position, level, y.dtype)
+        )
+        value = gather(self._factor, level, y.dtype) * value + self.of_colours(colours, level)
+        return value - gather(self._of_detail, level, y.dtype) * of_detail / 2
 
     def of_colours(self, colours: tf.Tensor, level: tf.Tensor) -> tf.Tensor:
         """The part of f [B] that is of flat colours [B, 3] alone, at levels int [B]."""
         turned = self.turned(colours)
-        scaled = turned / gather(self._colour_scale, level)
-        value = self._colours(scaled, gather(self._colour_position, level))
-        of_colour = reduce_sum(gather(self._of_colour, level) * tf.square(turned), [1])
-        return gather(self._colour_factor, level) * value - of_colour / 2
+        scaled = turned / gather(self._colour_scale, level, colours.dtype)
+        value = self._colours(scaled, gather(self._colour_position, level, colours.dtype))
+        of_colour = reduce_sum(
+            gather(self._of_colour, level, colours.dtype) * tf.square(turned), [1]
+        )
+        return gather(self._colour_factor, level, colours.dtype) * value - of_colour / 2
 
     def turned(self, colours: tf.Tensor) -> tf.Tensor:
         """Colours [n, 3] along the principal axes of those of the images."""
-        return tf.matmul(colours, self._axes)
+        return tf.matmul(colours, tf.constant(self._axes, colours.dtype))
 
     def gradient(self, y: tf.Tensor, level: tf.Tensor | None = None) -> tf.Tensor:  # type: ignore[override]
         """Df / dY, [B, S, S, 3]."""

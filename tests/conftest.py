@@ -66,7 +66,10 @@ def gennet(num_images=3, visible=None, num_cores=2, **options):
 def desnet(colours=COLOURS, num_cores=2, **options):
     """A small DesNet, described; by default of short runs, which are quick to build."""
     usual = {"image_size": SIDE, "precision": "float32"}
-    if not {"sampler", "network", "learning"} & options.keys():
+    if (
+        not {"network", "learning"} & options.keys()
+        and options.get("sampler", "langevin") == "langevin"
+    ):
         usual["learning"] = "short_run"
     options = usual | options
     return DesNet(DescriptorSettings(**options), colours, num_cores)

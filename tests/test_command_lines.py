@@ -226,7 +226,7 @@ def test_noise_that_could_not_shrink_is_refused(pictures, tmp_path, mains, capsy
     )
     assert "--data_noise_start" in sentence
     mains["DesNet"].main([*arguments, "--data_noise=0"])
-    mains["DesNet"].main(flags("DesNet", pictures, tmp_path / "out", "--resume"))
+    mains["DesNet"].main([*arguments, "--resume"])
 
 
 def test_many_images_are_learned_and_the_first_are_evaluated(
