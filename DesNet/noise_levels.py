@@ -158,9 +158,9 @@ class NoiseLevels:
         return np.where(inside[:, None, None, None], entered, starts).astype(np.float32)
 
 
-def gather(values: np.ndarray, level: tf.Tensor, dtype: tf.DType = tf.float32) -> tf.Tensor:
-    """Those of levels [n], of values by level: [n, ...]."""
-    return tf.gather(tf.constant(values, dtype), level)
+def gather(values: np.ndarray, level: tf.Tensor, dtype: tf.DType | None = None) -> tf.Tensor:
+    """Those of levels [n], of values by level: [n, ...], by default in float32."""
+    return tf.gather(tf.constant(values, dtype or tf.float32), level)
 
 
 def in_parts(factors: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
