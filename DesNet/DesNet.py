@@ -8,9 +8,9 @@ observed images and lowers it on the synthesized ones.
 Chains that start anew from mean images at every iteration ("short_run", the assignment) teach a
 generator of l steps: it makes the images it has seen, but run on, its chains leave them.  Chains
 that never end ("convergent") teach a density: they stay, and so do the chains of any sampler.
-Chains that go down a ladder of noise ("score_matching") teach an energy at every level of it, whose
-score is fitted where they are: from a mean image, or noise alone, they arrive at an image, and
-stay.
+Chains that go down a ladder of noise ("score_matching", the default) teach an energy at every level
+of it, whose score is fitted where they are: from a mean image, or noise alone, they arrive at an
+image, and stay.
 """
 
 from __future__ import annotations

@@ -63,33 +63,24 @@ def go_down(
     levels = model.levels
     assert levels is not None
 
-    def level_of(number: tf.Tensor) -> tf.Tensor:
-        level = tf.minimum(entry + number, levels.lowest)
-        return tf.broadcast_to(level, tf.shape(images)[:1])
-
-    def seen(position: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-        if visible is None:
-            return position
-        noise = samplers.standard_normal(tf.shape(images), fold_in(fold_in(key, number), 1))
-        return _seen(levels, images, visible, position, level_of(number), noise)
-
-    def move(
-        position: tf.Tensor, score: tf.Tensor, noise: tf.Tensor, number: tf.Tensor
-    ) -> tf.Tensor:
-        level, stand = level_of(number), seen(position, number)
+    def step(
+        position: tf.Tensor, noise: tf.Tensor, number: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        level = tf.broadcast_to(tf.minimum(entry + number, levels.lowest), tf.shape(images)[:1])
+        stand = position
+        if visible is not None:
+            own = samplers.standard_normal(tf.shape(images), fold_in(fold_in(key, number), 1))
+            stand = _seen(levels, images, visible, position, level, own)
+        score = model.score(stand, level)
         growth, drift, width = (
             gather(values, level) for values in (levels.growth, levels.drift, levels.width)
         )
         moved = in_parts(growth, stand) + in_parts(drift, score) + in_parts(width, noise)
-        if visible is None:
-            return moved
-        return _recoloured(levels, images, visible, moved, stand, score, level)
+        if visible is not None:
+            moved = _recoloured(levels, images, visible, moved, stand, score, level)
+        return moved, score
 
-    chains = samplers.annealed_langevin(
-        lambda position, number: model.score(seen(position, number), level_of(number)),
-        *(move, images, num_steps, key),
-        first_step=first_step,
-    )
+    chains = samplers.annealed_langevin(step, images, num_steps, key, first_step=first_step)
     if visible is None:
         return chains
     return chains._replace(position=tf.where_v2(visible, images, chains.position))

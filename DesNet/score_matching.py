@@ -79,6 +79,7 @@ class ScoreMatching:
         self._exact = tf.placeholder(tf.bool, [], "exact")
         self._neighbours = _Neighbours(self._levels, side)
         self._level = tf.placeholder(tf.int32, [None], "level")
+        self._rests = tf.cast(tf.equal(self._level, self._levels.lowest), tf.float32)
         self._rate = tf.placeholder(tf.float32, [], "score_matching/learning_rate")
         self._all_colours = tf.constant(model.colours - model.mean_colour, tf.float32)  # [N, 3]
         self._period = round((1 + STAY) * (self._levels.lowest - self._levels.mean))
@@ -155,8 +156,8 @@ class ScoreMatching:
         one_by_one = tf.concat([self._seen, target[-self._count :]], 0)
         target = tf.where_v2(self._exact, target, one_by_one)
         # Where the colour stays as it is, its score is of no use.
-        moves = tf.cast(tf.equal(self._level, levels.lowest), tf.float32)
-        difference = in_parts(tf.stack([tf.ones_like(moves), moves], 1), clean - target)
+        counts = tf.stack([tf.ones_like(self._rests), self._rests], 1)
+        difference = in_parts(counts, clean - target)
         errors = tf.reduce_mean(tf.square(difference), [1, 2, 3])
         tolerated = tf.square(a * sigma) + tf.square(TOLERANCE * tf.square(a))
         return errors, tf.reduce_mean(errors / tolerated)
@@ -191,9 +192,9 @@ class ScoreMatching:
 
     def _at_rest(self, value: tf.Tensor) -> list[tf.Tensor]:
         """Of what is at the lowest level: the sum of f of images, their number; of chains."""
-        rest = tf.cast(tf.equal(self._level, self._levels.lowest), tf.float32)
         parts = slice(None, -self._count), slice(-self._count, None)
-        return [tf.reduce_sum(x[part]) for part in parts for x in (rest * value, rest)]
+        sums = self._rests * value, self._rests
+        return [tf.reduce_sum(x[part]) for part in parts for x in sums]
 
     def train(self, images: np.ndarray, first: int, total: int) -> Iterator[Record]:
         """Iterations from `first` up to `total`, of this worker's images [N, S, S, 3]."""

@@ -214,20 +214,20 @@ def langevin(
     """
     delta = _per_chain(step_size, x)
     score_fn = score_fn or (lambda x: _score(log_prob_fn(x), x))
+
+    def step(x: tf.Tensor, noise: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        score = score_fn(x)
+        return x + delta**2 / 2 * score + delta * noise, score
+
     chains = annealed_langevin(
-        lambda x, _: score_fn(x),
-        lambda x, score, noise, _: x + delta**2 / 2 * score + delta * noise,
-        *(x, num_steps, key),
-        first_step=first_step,
-        keep_path=keep_path,
+        *(step, x, num_steps, key), first_step=first_step, keep_path=keep_path
     )
     # The steps need no log density: the first is computed apart, and only if it is asked for.
     return chains._replace(first_log_prob=log_prob_fn(x))
 
 
 def annealed_langevin(
-    score_fn: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
-    move_fn: Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor],
+    step_fn: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
     x: tf.Tensor,
     num_steps: tf.Tensor | int,
     key: tf.Tensor,
@@ -240,9 +240,8 @@ def annealed_langevin(
     At every step x <- move_t(x, d log p_t(x) / dx, U), U ~ N(0, I).
 
     Args:
-        score_fn: positions [B, ...] and the number of a step -> d log p_t(x) / dx [B, ...].
-        move_fn: positions, their scores and noise, [B, ...] each, and the number of a step -> where
-            chains are after it.
+        step_fn: positions and noise, [B, ...] each, and the number of a step -> where chains are
+            after it, and d log p_t(x) / dx before, [B, ...] each.
         x: [B, ...], where the chains start.
         num_steps: length of the chains.
         key: int32 [2].
@@ -255,9 +254,9 @@ def annealed_langevin(
 
     def step(t: tf.Tensor, x: tf.Tensor, magnitude: tf.Tensor) -> list:
         number = first_step + t
-        score = score_fn(x, number)
         noise = standard_normal(tf.shape(x), _fold_in(key, number), x.dtype)
-        return [move_fn(x, score, noise, number), magnitude + _mean(tf.abs(score))]
+        moved, score = step_fn(x, noise, number)
+        return [moved, magnitude + _mean(tf.abs(score))]
 
     zeros = tf.zeros_like(_mean(x))
     (position, magnitude), path = _loop(step, num_steps, [x, zeros], keep_path)
