@@ -343,6 +343,11 @@ def main(arguments: list[str] | None = None) -> None:
         "--only", nargs="+", metavar="NAME", help="make these of the runs, and leave the others"
     )
     args = parser.parse_args(arguments)
+    if (
+        unknown := set(args.only or [])
+        - RUNS["photographs" if args.photographs else "drawn"].keys()
+    ):
+        parser.error(f"--only: no run is called {', '.join(sorted(unknown))}; see RUNS")
     figures = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
     if args.families:
         figures["families"] = make_families()

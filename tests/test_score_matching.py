@@ -126,11 +126,12 @@ def test_chains_from_noise_and_from_mean_images_arrive_and_stay():
 
 
 def test_a_chain_in_pieces_takes_the_path_of_the_whole():
-    model = built(desnet(**LADDER))
+    # Of few levels, the long steps of a network that knows nothing would magnify what is rounded.
+    model = built(desnet(**LADDER | {"num_steps": 128}))
     starts = model.starts()
     whole = model.run_chains(starts, 20)
     part = model.run_chains(model.run_chains(starts, 9), 11, 9)
-    np.testing.assert_allclose(part, whole, rtol=1e-3, atol=0.2)
+    np.testing.assert_allclose(part, whole, atol=0.05)
     kinds = ["noise", "mean", "image"]
     assert not np.allclose(model.run_chains(starts, 20, kind=kinds), whole)
 
