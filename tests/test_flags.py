@@ -88,7 +88,7 @@ def test_what_is_said_is_not_resolved_otherwise():
 @BOTH
 def test_a_default_run_fits_its_budget(settings_class):
     few, many = (settings_class().resolved(n) for n in (11, 10_000))
-    assert few.num_epochs == 600
+    assert 400 <= few.num_epochs <= 600
     assert 1 <= many.num_epochs < 10
     large = settings_class(image_size=128).resolved(1000)
     assert large.num_epochs < settings_class().resolved(1000).num_epochs
