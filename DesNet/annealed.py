@@ -1,8 +1,8 @@
 """The normalising constant of a density by annealed importance sampling (Neal, 2001).
 
-For p(x) = exp[f(x)] N(x; 0, s^2 I) / Z, with the reference normalised, chains go from exact samples
-of the reference along the path p_b(x) ~ exp[b f(x)] N(x; 0, s^2 I), b = b_0, ..., b_K from 0 to 1.
-At every b_k but the last a chain makes a Metropolis-tested move that leaves p_b alone, and gains
+For p(x) = exp[f(x)] r(x) / Z, with the reference r normalised, chains go from exact samples of the
+reference along the path p_b(x) ~ exp[b f(x)] r(x), b = b_0, ..., b_K from 0 to 1.  At every b_k but
+the last a chain makes a Metropolis-tested move that leaves p_b alone, and gains
 
     log w = sum_k (b_k - b_{k-1}) f(x_{k-1}),    E[w] = Z,
 
@@ -11,14 +11,15 @@ back from exact samples of p has E[1 / w] = 1 / Z, and bounds log Z from above (
 Carlo: Grosse, Ghahramani and Adams, 2015; Grosse, Ancha and Roy, 2016).  From samples that are not
 exact the way back is an estimate only as good as they are, and no bound.
 
-Nothing here knows of networks: f is any function of positions [n, ...].
+Nothing here knows of networks: f is any function of positions [n, ...].  The nearer the reference
+is to p, the fewer temperatures it takes; one that lacks a part of p leaves log Z short of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -59,19 +60,76 @@ class Annealed(NamedTuple):
         return float(np.exp(np.log(self.step_sizes[len(self.step_sizes) // 2 :]).mean()))
 
 
+class Reference(Protocol):
+    """A density whose constant is known, and that can be drawn from."""
+
+    @property
+    def sigma(self) -> float:
+        """Its standard deviation around where it is largest."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a position."""
+
+    def draw(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Exact samples, [n, ...]."""
+
+    def log_prob(self, x: tf.Tensor) -> tf.Tensor:
+        """The logarithm of the density of positions [n, ...] times (2 pi sigma^2)^(D / 2): [n]."""
+
+
+class Normal(NamedTuple):
+    """N(0, sigma^2 I)."""
+
+    sigma: float
+    shape: tuple[int, ...]
+
+    def draw(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """See `Reference`."""
+        return self.sigma * rng.normal(size=(n, *self.shape))
+
+    def log_prob(self, x: tf.Tensor) -> tf.Tensor:
+        """See `Reference`."""
+        return -tf.reduce_sum(tf.square(x), list(range(1, x.shape.rank))) / (2 * self.sigma**2)
+
+
+class Mixture(NamedTuple):
+    """The even mixture of N(m, sigma^2 I) for means m [N, ...]."""
+
+    means: np.ndarray
+    sigma: float
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """See `Reference`."""
+        return self.means.shape[1:]
+
+    def draw(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """See `Reference`; the means take turns in a random order: each is as likely as others."""
+        turns = [rng.permutation(len(self.means)) for _ in range(-(-n // len(self.means)))]
+        noise = self.sigma * rng.normal(size=(n, *self.shape))
+        return self.means[np.concatenate(turns)[:n]] + noise
+
+    def log_prob(self, x: tf.Tensor) -> tf.Tensor:
+        """See `Reference`."""
+        means = tf.constant(self.means.reshape(len(self.means), -1), tf.float32)
+        flat = tf.reshape(x, [-1, 1, means.shape[1]])
+        # By differences, so that little is lost: the squares of images are much larger.
+        squares = tf.reduce_sum(tf.square(flat - means), 2)  # [n, N]
+        return tf.reduce_logsumexp(-squares / (2 * self.sigma**2), 1) - np.log(len(self.means))
+
+
 class Annealer:
     """The graph of chains along the path of a density.
 
     Attributes:
-        sigma: s, of the reference.
-        shape: of a position.
+        reference: r.
     """
 
     def __init__(
         self,
         value_fn: Callable[[tf.Tensor], tf.Tensor],
-        sigma: float,
-        shape: tuple[int, ...],
+        reference: Reference,
         session: tf.Session,
         sampler: str = "hmc",
         num_leapfrog: int = 5,
@@ -81,14 +139,13 @@ class Annealer:
 
         Args:
             value_fn: positions [n, ...] -> f(x) [n].
-            sigma: s, of the reference N(0, s^2 I).
-            shape: of a position.
+            reference: r.
             session: that computes; its variables have their values.
             sampler: of the moves, mala or hmc.
             num_leapfrog: steps in a move of hmc.
             seed: of the random numbers.
         """
-        self.sigma, self.shape = sigma, shape
+        self.reference = reference
         self._value_fn, self._session, self._seed = value_fn, session, seed
         self._passes = 0  # so far: each draws numbers of its own
         self._target = samplers.TARGET_ACCEPTANCE[sampler]
@@ -98,7 +155,7 @@ class Annealer:
         }
         self._move = moves[sampler]
         with session.graph.as_default():
-            self._x = tf.placeholder(tf.float32, [None, *shape])
+            self._x = tf.placeholder(tf.float32, [None, *reference.shape])
             self._temperatures = tf.placeholder(tf.float64, [None])  # [k + 1]
             self._step_sizes = tf.placeholder(tf.float32, [None])  # [k], of the moves
             self._first_size = tf.placeholder(tf.float32, [])  # from which it adapts
@@ -133,7 +190,7 @@ class Annealer:
         size = tf.where_v2(self._adapts, size, self._step_sizes[k])
         b = tf.cast(there, tf.float32)
         chains = self._move(
-            lambda x: b * self._value_fn(x) + self._log_reference(x),
+            lambda x: b * self._value_fn(x) + self.reference.log_prob(x),
             *(x, size, 1, self._key),
             first_step=self._first + k,
         )
@@ -143,16 +200,12 @@ class Annealer:
         adapted = samplers.adapted_step_size(size, rate, self._target)
         return [k + 1, chains.position, weights, adapted, records]
 
-    def _log_reference(self, x: tf.Tensor) -> tf.Tensor:
-        """Log N(x; 0, s^2 I), up to its constant: [n]."""
-        return -tf.reduce_sum(tf.square(x), list(range(1, x.shape.rank))) / (2 * self.sigma**2)
-
     # What is called: numpy in, numpy out
 
-    def reference(self, n: int) -> np.ndarray:
+    def drawn(self, n: int) -> np.ndarray:
         """Exact samples of the reference, [n, ...]; every call draws others."""
         rng = streams.generator(self._seed, Stream.ANNEALING, self._next_pass())
-        return self.sigma * rng.normal(size=(n, *self.shape))
+        return self.reference.draw(n, rng)
 
     def _next_pass(self) -> int:
         self._passes += 1
@@ -233,7 +286,7 @@ class Annealer:
 
     def grid(self, num_temperatures: int) -> np.ndarray:
         """Temperatures in even steps of log b, from where f moves the weights by about a nat."""
-        spread = self.values(self.reference(SPREAD)).std()
+        spread = self.values(self.drawn(SPREAD)).std()
         first = min(0.5, 1 / max(spread, 1e-9))
         return np.append(0.0, np.geomspace(first, 1, num_temperatures))
 
@@ -269,10 +322,10 @@ def bracket(
         advance: told how many moves are done, of those that `moves` says.
     """
     n, grid = len(starts), annealer.grid(num_temperatures)
-    size = FIRST_STEP * annealer.sigma
-    size = annealer.along(annealer.reference(n), np.zeros(WARM_UP + 1), size, advance).step_size
-    up = annealer.schedule(annealer.reference(n), grid, size, advance)
-    annealed = annealer.along(annealer.reference(n), *up, advance)
+    size = FIRST_STEP * annealer.reference.sigma
+    size = annealer.along(annealer.drawn(n), np.zeros(WARM_UP + 1), size, advance).step_size
+    up = annealer.schedule(annealer.drawn(n), grid, size, advance)
+    annealed = annealer.along(annealer.drawn(n), *up, advance)
     half, size = num_settling // 2, float(up.step_sizes[-1])
     x = starts
     if half:
