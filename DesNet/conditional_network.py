@@ -8,6 +8,7 @@ import numpy as np
 
 from common.layers import Network, fourier_features, reduce_mean, reduce_sum
 from common.session import tf
+from heights import Heights
 from noise_levels import NoiseLevels, gather
 
 LEAST_SPREAD = 2.5  # grey levels, of the flat colours: they may be all the same
@@ -28,6 +29,7 @@ class ConditionalNetwork(Network):
 
     Attributes:
         levels: of the noise.
+        heights: of the images at the lowest level.
         spreads: of the flat colours, standard deviations along their principal axes, [3], in grey
             levels.
     """
@@ -56,6 +58,7 @@ class ConditionalNetwork(Network):
         super().__init__("descriptor", layers, seed)
         self._colours = Network("descriptor_of_colours", colour_layers, seed)
         self.levels, self._ref_sigma = levels, ref_sigma
+        self.heights = Heights(len(colours), levels.side, float(levels.sigma[-1]))
         variances, axes = np.linalg.eigh(np.cov(colours.T, bias=True))
         self.spreads = np.sqrt(variances.clip(LEAST_SPREAD**2)).astype(np.float32)
         self._axes = axes.astype(np.float32)  # [3, 3], in its columns
@@ -75,9 +78,12 @@ class ConditionalNetwork(Network):
         return super().variables() + self._colours.variables()
 
     def __call__(self, y: tf.Tensor, level: tf.Tensor | None = None) -> tf.Tensor:  # type: ignore[override]
-        """F [B] of images [B, S, S, 3] at levels int [B], by default the lowest."""
+        """F [B] of images [B, S, S, 3] at levels int [B], by default the lowest, with its heights.
+
+        Chains and learning, which go by slopes alone, name the level.
+        """
         if level is None:
-            level = tf.fill(tf.shape(y)[:1], self.levels.lowest)
+            return self(y, tf.fill(tf.shape(y)[:1], self.levels.lowest)) + self.heights(y)
         colours = reduce_mean(y, [1, 2])  # [B, 3]
         pixels = self.levels.pixels
         of_detail = reduce_sum(tf.square(y), [1, 2, 3]) - pixels * reduce_sum(

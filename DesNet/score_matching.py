@@ -17,6 +17,7 @@ score is fitted where they stand as well.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ from common.session import tf
 from common.streams import Stream, fold_in
 from descriptor_settings import CHAINS, POINTS
 from guard import GuardedAdam, running_autocorrelation
+from heights import STEPS
 from noise_levels import gather, in_parts
 
 if TYPE_CHECKING:
@@ -210,7 +212,9 @@ class ScoreMatching:
         for iteration, index, batch in model.shard.batches(images, settings, first, total):
             seed = settings.seed, Stream.DATA_NOISE, iteration + 1, model.cluster.rank
             rng = streams.generator(*seed)
-            repeated = np.arange(max(POINTS, len(batch))) % len(batch)
+            turns = range(math.ceil(POINTS / len(batch)))
+            repeated = np.concatenate([rng.permutation(len(batch)) for _ in turns])
+            repeated = repeated[: max(POINTS, len(batch))]
             batch = batch - model.mean_colour - colours[index, None, None]  # its detail
             batch, colour = batch[repeated], colours[index][repeated]
             stand, chain_level = self._renewed(stand, iteration, (batch, colour), colours, rng)
@@ -227,6 +231,22 @@ class ScoreMatching:
             }
             record, stand = self._repeat(feed, iteration, chain_level == chain_level.max())
             yield {"iteration": iteration + 1, **record}
+        if first < total:
+            self._level_out(images)
+
+    def _level_out(self, images: np.ndarray) -> None:
+        """Make the images, [N, S, S, 3] of this worker, as likely as each other."""
+        model, own = self._model, self._model.shard.own
+        heights = self._network.heights
+        kept = heights.kept[(own.start <= heights.kept) & (heights.kept < own.stop)] - own.start
+        mean = model.mean_colour
+        heights.level_out(
+            images[kept].astype(np.float32) - mean,
+            lambda stand: -model.energies(stand + mean).astype(np.float64),
+            lambda stand: model.run_chains(stand + mean, STEPS, kind="image") - mean,
+            streams.generator(model.settings.seed, Stream.HEIGHTS, 0, model.cluster.rank),
+            *(model.session, model.cluster.gather),
+        )
 
     def _spread(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """Levels of noisy images: where it is decided which; at the lowest; and all over."""

@@ -100,13 +100,18 @@ def test_without_a_network_colours_are_normal_and_there_is_no_detail(monkeypatch
     np.testing.assert_allclose(found, y.mean((1, 2)) @ known, rtol=1e-2, atol=1e-2)
 
 
-def test_chains_from_noise_and_from_mean_images_arrive_and_stay():
+@pytest.fixture(scope="module")
+def learned():
     model = built(desnet(**LADDER, learning_rate=0.003))
     assert model.settings.learning == "score_matching"
     records = list(model.train(IMAGES, 400))
     assert records[-1]["loss"] < records[20]["loss"] / 4
     assert records[-1]["roll_backs"] == 0
-    images = IMAGES.astype(np.float32)
+    return model
+
+
+def test_chains_from_noise_and_from_mean_images_arrive_and_stay(learned):
+    model, images = learned, IMAGES.astype(np.float32)
     made = model.synthesize()
     # Each at the image whose colour it starts from.
     assert quality.psnr_and_ssim(made, images)[0].min() > 22
@@ -123,6 +128,30 @@ def test_chains_from_noise_and_from_mean_images_arrive_and_stay():
         *(each[:, :, : SIDE // 2] for each in (completed, images)), atol=1e-3
     )
     assert quality.psnr_and_ssim(completed, images)[0].min() > 20
+
+
+def test_images_are_as_likely_as_each_other(learned):
+    sigma, rng = np.float32(learned.levels.sigma[-1]), np.random.default_rng(3)
+    noise = rng.normal(size=(32, *IMAGES.shape)).astype(np.float32)
+
+    def heights():
+        """Of log p, less what the noise loses by chance: the mean over its draws, [3]."""
+        found = [-learned.energies(IMAGES + sigma * u) + (u**2).sum((1, 2, 3)) / 2 for u in noise]
+        return np.mean(found, 0)
+
+    with learned.session.graph.as_default():
+        values = learned.networks[0].heights.values
+        leveled = learned.session.run(values.read_value())
+    spread = np.ptp(heights())
+    learned.session.run(values.initializer)
+    assert spread < np.ptp(heights()) / 10
+    assert spread < 25
+    # They are flat where the images with noise are: no chain sees them.
+    with learned.session.graph.as_default():
+        y = tf.constant(IMAGES - learned.mean_colour + sigma * noise[0], tf.float32)
+        slope = tf.gradients(learned.networks[0].heights(y), y)[0]
+        learned.session.run(values.assign(leveled))
+    assert np.abs(learned.session.run(slope)).max() < 1e-3
 
 
 def test_a_chain_in_pieces_takes_the_path_of_the_whole():

@@ -40,6 +40,8 @@ class Stream(enum.IntEnum):
     ANNEALING = enum.auto()  # of chains to the reference and back: starts and steps, by pass
     STARTS = enum.auto()  # noise that chains start from, by iteration; 0: of what is shown
     COLOURS = enum.auto()  # flat colours with noise, by iteration
+    TRANSPORT = enum.auto()  # z of the prior that are matched with images, by iteration
+    HEIGHTS = enum.auto()  # noise on images whose log densities are compared
 
 
 def fold_in(key: tf.Tensor, number: tf.Tensor | int) -> tf.Tensor:
