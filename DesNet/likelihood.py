@@ -1,19 +1,25 @@
 """Measure how likely images are under a finished run: its log Z by annealed importance sampling.
 
 log p(Y) = f(Y) + log N(Y; 0, s^2 I) - log Z, and Z is what learning never needs.  It is estimated
-from both sides (see annealed.py): forward from exact samples of the reference, at most log Z in
-expectation; and back from chains of the model, at least log Z if these are samples of it.  Exact
-samples are not to be had: the chains start at training images, and run at the model's own
-temperature for as many moves as there are temperatures.  So the upper side is an estimate only as
-good as these chains.  Where it lies below the forward one, they have not found where the model has
-its mass: by more than chance, it is refuted, for the forward estimate exceeds log Z by t nats with
-a probability of at most exp(-t).
+from both sides (see annealed.py): forward from exact samples of a reference, at most log Z in
+expectation; and back from chains of the model, at least log Z if these are samples of it.
+
+Down a ladder of noise (`--learning score_matching`) chains of the model come from noise, and settle
+at the lowest level.  The reference is the density that learning fits to: the learned images with
+this noise, in equal parts.  It has its mass where the model has, and few temperatures do; what the
+model has elsewhere, the forward side lacks.  Of other models the reference is N(0, s^2 I), and
+chains start at training images, for none come there from elsewhere: the upper side is an estimate
+only as good as these chains.  Where it lies below the forward one, they have not found where the
+model has its mass: by more than chance, it is refuted, for the forward estimate exceeds log Z by t
+nats with a probability of at most exp(-t).
 
 `bits_per_dim` is -log2 of the density per grey level over the D = S S 3 numbers of an image, with
 the mean of both log Z; of a side that is refuted, with the forward one alone, and the bits are then
 at least so many.  The density is smooth over a grey level, so that this is also the probability of
 an 8-bit image.  The file likelihood.json has `bracket`, the distance of both sides in nats and
-bits, log Z by each chain, and where the chains end.
+bits, log Z by each chain, where the chains end, and how well log p(Y) tells the images from others
+(`area_under_the_curve`; see out_of_distribution.py): noise, shuffled patches and the folders beside
+their own.  energies.png shows all of these.
 
 Example: python DesNet/likelihood.py output/DesNet/egret --temperatures 4000
 """
@@ -33,6 +39,7 @@ import numpy as np
 from tqdm import tqdm
 
 import annealed
+import out_of_distribution
 from common import flags, likelihood, quality, run_folder
 from common.console import say
 from common.endings import shown
@@ -43,6 +50,8 @@ from DesNet import DesNet, Settings, load
 
 # Nats.  Two sides that both hold are as far the wrong way round once in ten thousand times.
 CHANCE = 20.0
+SETTLED = "from training images", "from noise, settled"  # of other models, and of a ladder
+LADDER, OTHERS = 100, 1000  # temperatures
 
 
 def make_parser() -> flags.Parser:
@@ -54,30 +63,59 @@ def make_parser() -> flags.Parser:
     add(
         "--temperatures",
         type=flags.whole(2, 10**7),
-        default=1000,
-        help="from the reference to the model: the more, the narrower the bracket",
+        help="from the reference to the model: the more, the narrower the bracket (default:"
+        f" {LADDER} for a ladder of noise, else {OTHERS})",
     )
     sampler = flags.choice(["hmc", "mala"])
     add("--sampler", type=sampler, default="hmc", help="of the moves", **sampler.options)
     return parser
 
 
-def find_log_z(model: DesNet, images: np.ndarray, args: argparse.Namespace) -> annealed.Bracket:
-    """The bracket of log Z; chains back start at images [N, S, S, 3] in [0, 255], in turn."""
+def make_annealer(model: DesNet, images: np.ndarray, args: argparse.Namespace) -> annealed.Annealer:
+    """Of the model's density; images [N, S, S, 3] in grey levels less the mean colour."""
     settings = model.settings
-    annealer = annealed.Annealer(
-        model.descriptor,
-        settings.ref_sigma,
-        images.shape[1:],
-        model.session,
-        args.sampler,
-        settings.num_leapfrog,
-        settings.seed,
+    normal = annealed.Normal(settings.ref_sigma, images.shape[1:])
+    how = model.session, args.sampler, settings.num_leapfrog, settings.seed
+    if model.levels is None:
+        return annealed.Annealer(model.descriptor, normal, *how)
+    mixture = annealed.Mixture(images, float(model.levels.sigma[-1]))
+    # The constants of both, which no chain sees.
+    shift = images[0].size * np.log(mixture.sigma / normal.sigma)
+    return annealed.Annealer(
+        lambda x: model.descriptor(x) + normal.log_prob(x) - mixture.log_prob(x) + shift,
+        *(mixture, *how),
     )
-    starts = images[np.arange(args.chains) % len(images)] - model.mean_colour
+
+
+def find_log_z(
+    model: DesNet, starts: np.ndarray, images: np.ndarray, args: argparse.Namespace
+) -> annealed.Bracket:
+    """The bracket of log Z.
+
+    Args:
+        model: learned.
+        starts: of chains that settle and go back, [n, S, S, 3] in [0, 255].
+        images: learned, likewise.
+        args: of the command line.
+    """
+    annealer = make_annealer(model, images - model.mean_colour, args)
     total = annealed.moves(args.temperatures, args.temperatures)
     with tqdm(total=total, desc="annealing", unit="move", dynamic_ncols=True) as bar:
-        return annealed.bracket(annealer, starts, args.temperatures, args.temperatures, bar.update)
+        return annealed.bracket(
+            *(annealer, starts - model.mean_colour, args.temperatures, args.temperatures),
+            bar.update,
+        )
+
+
+def arrivals(model: DesNet, images: np.ndarray, count: int) -> np.ndarray:
+    """Where chains of the model that are to settle start, [count, S, S, 3] in [0, 255].
+
+    Down a ladder of noise they come from noise, and need no image; others stay where they are.
+    """
+    if not model.levels:
+        return images[np.arange(count) % len(images)]
+    starts = model.starts(count, "noise")
+    return model.run_chains(starts, model.length_from("noise"), kind="noise")
 
 
 def where(model: DesNet, position: np.ndarray, images: np.ndarray) -> dict[str, float]:
@@ -102,6 +140,7 @@ def tell(
     parts: dict[str, np.ndarray],
     names: dict[str, list[str]],
     found: annealed.Bracket,
+    areas: dict[str, dict[str, float]],
     args: argparse.Namespace,
 ) -> dict[str, Any]:
     """What likelihood.json says."""
@@ -141,8 +180,9 @@ def tell(
         ends={
             "training images": where(model, parts["learned"] - model.mean_colour, parts["learned"]),
             "from the reference": where(model, found.annealed.position, parts["learned"]),
-            "from training images": where(model, found.settled, parts["learned"]),
+            SETTLED[model.levels is not None]: where(model, found.settled, parts["learned"]),
         },
+        area_under_the_curve=areas,
     )
 
 
@@ -170,6 +210,9 @@ def print_table(report: dict[str, Any]) -> None:
             f"{name:<24}{ends['energy']:12.0f}{100 * ends['out_of_range']:12.1f} %"
             f"{ends['psnr']:10.2f}{ends['ssim']:7.3f}"
         )
+    for other, areas in report["area_under_the_curve"].items():
+        told = ", ".join(f"{area:.3f} ({own})" for own, area in areas.items())
+        print(f"Told from {other}, area under the curve: {told}")
     if at_least:
         say(
             "The reverse side lies below the forward one, which refutes it: chains from training"
@@ -187,8 +230,17 @@ def use(args: argparse.Namespace) -> None:
         model = load(folder.folder)
         if not np.isfinite(model.energies(parts["learned"])).all():
             raise RunError(f"the run in {folder.folder} has diverged: choose another run.")
-        report = tell(model, parts, names, find_log_z(model, parts["learned"], args), args)
+        if args.temperatures is None:
+            args.temperatures = LADDER if model.levels else OTHERS
+        starts = arrivals(model, parts["learned"], args.chains)
+        found = find_log_z(model, starts, parts["learned"], args)
+        made = found.settled + model.mean_colour
+        values, areas = out_of_distribution.measure(model, parts, made, likelihood.MEASURED)
+        report = tell(model, parts, names, found, areas, args)
+        size, s = parts["learned"][0].size, model.settings.ref_sigma
+        chart = out_of_distribution.chart(values, size, report["log_z"], s)
         folder.save_json(likelihood.FILE, report)
+        folder.save_figure("energies.png", chart)
     print_table(report)
     say(shown(f"Written to {folder.folder}: {' '.join(sorted(folder.written))}"))
 

@@ -75,8 +75,16 @@ RUNS: dict[str, dict[str, str]] = {  # of which images -> name -> command
         "holdout": f"GenNet/main.py {HELD_OUT}",
     },
 }
-# Runs whose posterior is measured as well, and how: a picture takes fewer draws than a table.
-MEASURED = {"drawn/gennet": ["--draws=1500"], "photographs/gennet": []}
+# Runs of which more is measured, and how: a picture of a posterior takes fewer draws than a table.
+POSTERIOR = "GenNet/posterior.py --output_dir {output} --category {name}"
+LIKELIHOOD = "DesNet/likelihood.py {output}/{name}"
+MEASURED = {
+    "drawn/gennet": f"{POSTERIOR} --draws 1500",
+    "photographs/gennet": POSTERIOR,
+    **dict.fromkeys(
+        ("drawn/desnet", "photographs/egret_0", "photographs/lion_tiger_0"), LIKELIHOOD
+    ),
+}
 PICTURES = {  # in docs/ -> the run of drawn images, and its picture
     "gennet_reconstruction.png": ("gennet", "reconstruction.png"),
     "gennet_interpolation.png": ("gennet", "interpolation.png"),
@@ -85,6 +93,7 @@ PICTURES = {  # in docs/ -> the run of drawn images, and its picture
     "desnet_synthesis.png": ("desnet", "synthesis.png"),
     "desnet_langevin.png": ("desnet", "langevin.png"),
     "desnet_long_run.png": ("desnet", "long_run.png"),
+    "desnet_energies.png": ("desnet", "energies.png"),
     "desnet_long_run_short.png": ("short", "long_run.png"),
 }
 REPORTED = ("gennet", "desnet")  # runs on the page of which report.png is a picture
@@ -137,7 +146,8 @@ def learn(command: str, folder: Path, photographs: Path | None) -> None:
     run_python([*command.split(), *where])
     how = MEASURED.get(f"{folder.parent.name}/{folder.name}")
     if how is not None:
-        run_python(["GenNet/posterior.py", *where[:1], f"--category={folder.name}", *how])
+        words = [word.format(output=folder.parent, name=folder.name) for word in how.split()]
+        run_python(words)
     (folder / "done").touch()
 
 
@@ -149,12 +159,12 @@ def figures_of(folder: Path, command: str, commit: str) -> dict[str, Any]:
     for part in ("occlusion", "holdout"):
         if part in metrics:
             told[part] = {way: v for way, v in metrics[part].items() if way != "by_image"}
-    for part in ("posterior", "long_run"):
+    for part in ("posterior", "long_run", "likelihood"):
         path = folder / f"{part}.json"
         if path.exists():
             told[part] = json.loads(path.read_text())
-            if part == "posterior":
-                del told[part]["images"]
+            for by_one in ("images", "log_z_by_chain"):
+                told[part].pop(by_one, None)
     arrays = hashlib.sha256((folder / "results.npz").read_bytes()).hexdigest()
     versions = metrics["versions"]
     machine = {"cores": os.cpu_count(), "processor": platform.machine(), **versions}

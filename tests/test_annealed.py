@@ -1,14 +1,17 @@
 """Annealed importance sampling: constants that are known, and the likelihood of runs of DesNet."""
 
 import json
+import shutil
 
 import numpy as np
+import PIL.Image
 import pytest
 import tensorflow.compat.v1 as tf
-from conftest import ROOT, fails, flags, load_file, report_of, results
+from conftest import ROOT, fails, flags, load_file, report_of, results, save_image
 
 import annealed
-from annealed import Annealer
+import out_of_distribution
+from annealed import Annealer, Mixture, Normal
 from common import likelihood
 from DesNet import load
 
@@ -21,7 +24,7 @@ def command():
 
 
 def of(value_fn, dimensions, sampler="hmc"):
-    return Annealer(value_fn, SIGMA, (dimensions,), tf.Session(graph=tf.Graph()), sampler)
+    return Annealer(value_fn, Normal(SIGMA, (dimensions,)), tf.Session(graph=tf.Graph()), sampler)
 
 
 def bowl(precision):
@@ -34,7 +37,7 @@ def bowl(precision):
 @pytest.mark.parametrize("sampler", ["mala", "hmc"])
 def test_without_f_log_z_is_zero(sampler):
     annealer = of(lambda x: 0 * x[:, 0], 5, sampler)
-    found = annealed.bracket(annealer, annealer.reference(4), 20, 0)
+    found = annealed.bracket(annealer, annealer.drawn(4), 20, 0)
     for side in (found.forward, found.reverse):
         assert side == (0, 0, pytest.approx(4))
     # The chains have moved, by proposals that the reference accepts.
@@ -95,6 +98,27 @@ def test_the_constant_of_a_mixture_is_that_of_its_parts():
     right = (found.annealed.position[:, 0] > 0).astype(float)
     weights = np.exp(found.annealed.log_weights - found.annealed.log_weights.max())
     assert (weights * right).sum() / weights.sum() == pytest.approx(shares[1], abs=0.12)
+
+
+def test_a_mixture_is_a_reference_as_well():
+    means = np.random.default_rng(5).normal(scale=20, size=(5, 30)).astype(np.float32)
+    reference = Mixture(means, 2.0)
+    drawn = reference.draw(20000, np.random.default_rng(6))
+    near = np.square(drawn[:, None] - means).sum(2).argmin(1)
+    np.testing.assert_array_equal(np.bincount(near), 4000)
+    assert (drawn - means[near]).std() == pytest.approx(2, rel=0.01)
+    # p is the same mixture with another noise, and heavier by a constant.
+    wider, constant = Mixture(means, 2.6), 11.0
+    shift = constant + 30 * np.log(2 / 2.6)
+    annealer = Annealer(
+        lambda x: wider.log_prob(x) - reference.log_prob(x) + shift,
+        *(reference, tf.Session(graph=tf.Graph())),
+    )
+    exact = wider.draw(16, np.random.default_rng(7))
+    found = annealed.bracket(annealer, exact, 100, 0)
+    for side in (found.forward, found.reverse):
+        assert abs(side.log_mean - constant) < 3 * side.standard_error + 0.1
+        assert side.standard_error < 0.5
 
 
 def test_chains_that_settle_reach_the_law_from_far():
@@ -217,3 +241,33 @@ def test_a_run_that_cannot_be_measured_is_named(run, command, capsys, tmp_path):
         assert "damaged" in fails(capsys, command, [str(run)])
     finally:
         (run / "results.npz").write_bytes(kept)
+
+
+def test_the_likelihood_of_a_ladder_and_what_it_tells_apart(many, command, mains, tmp_path, capsys):
+    (tmp_path / "other").mkdir()
+    save_image(tmp_path / "other" / "grey.png", np.full([16, 16, 3], 128.0))
+    shutil.copytree(many / "cats", tmp_path / "cats")
+    words = ["--learning=score_matching", "--T=32", "--num_epochs=30"]
+    mains["DesNet"].main(flags("DesNet", tmp_path, tmp_path / "output", *words))
+    run = tmp_path / "output" / "cats"
+    command([str(run), "--chains=4", "--temperatures=10"])
+    told = json.loads((run / likelihood.FILE).read_text())
+    assert set(told["area_under_the_curve"]) == {"other", "shuffled patches", "noise"}
+    for areas in told["area_under_the_curve"].values():
+        assert set(areas) == {"learned", "synthesized"}
+        assert all(0 <= area <= 1 for area in areas.values())
+    assert set(told["ends"]) == {"training images", "from the reference", "from noise, settled"}
+    assert "Told from other, area under the curve" in capsys.readouterr().out
+    assert PIL.Image.open(run / "energies.png").size[0] == 760
+
+
+def test_shuffled_patches_are_those_of_the_image():
+    images = np.random.default_rng(0).uniform(0, 255, (3, 35, 35, 3))
+    shuffled = out_of_distribution.shuffled_patches(images, np.random.default_rng(1))
+    assert not np.array_equal(shuffled, images)
+    np.testing.assert_array_equal(np.sort(shuffled, None), np.sort(images, None))
+    blocks = [
+        part[:, :32, :32].reshape(3, 4, 8, 4, 8, 3).sum((2, 4)) for part in (images, shuffled)
+    ]
+    for before, after in zip(*blocks, strict=True):
+        np.testing.assert_allclose(*(np.sort(each.reshape(16, 3), 0) for each in (before, after)))
