@@ -26,6 +26,7 @@ from generator_learning import Inference, flat, learn, record
 from generator_network import top_down
 from generator_settings import SAMPLERS, Settings
 from inference import Inputs, Posterior
+from transport import Transport
 
 __all__ = ["SAMPLERS", "GenNet", "Settings", "load"]
 
@@ -40,6 +41,7 @@ class GenNet(Model):
 
     settings: Settings
     settings_class = Settings
+    transport: Transport | None  # of draws of the prior to the images
 
     def __init__(
         self,
@@ -298,6 +300,7 @@ class GenNet(Model):
             self._network.variables(), self._chains, self._step_sizes if langevin else None
         )
         images = inputs.images / 127.5 - 1
+        self.transport = Transport(self) if self.settings.prior_draws else None
         inference = self._infer(inputs, images)
         learning = learn(self, self._guard, inputs, images, inference.z)
         with tf.control_dependencies(learning.updates):
@@ -316,7 +319,8 @@ class GenNet(Model):
     def train(self, images: np.ndarray, num_epochs: int | None = None) -> Iterator[Record]:
         """Learn until the epochs are done, yielding a record an iteration.
 
-        W <- W + gamma L'(W), L'(W) = (1/n) sum_i (1/sigma^2) (Y_i - f(Z_i)) df(Z_i)/dW, with Adam.
+        W <- W + gamma L'(W), L'(W) = (1/n) sum_i (1/sigma^2) (Y_i - f(Z_i)) df(Z_i)/dW, with Adam;
+        with --prior_draws, along the gradient of their loss as well (see `transport`).
 
         An iteration that is not sane (see `generator_guard`) does not count: W and Z go back to the
         last good state, the learning rate is halved (it recovers over the next iterations), and the
@@ -342,6 +346,8 @@ class GenNet(Model):
         settings = self.settings
         total = self.shard.iterations(settings, num_epochs)
         first = int(self.session.run(self._iteration))
+        if self.transport is not None:
+            self.transport.keep(images)
         for iteration, index, batch in self.shard.batches(images, settings, first, total):
             feed = {
                 self.inputs.images: batch,
@@ -351,6 +357,8 @@ class GenNet(Model):
             }
             if self.visible is not None:
                 feed[self.inputs.visible] = self.visible[index]
+            if self.transport is not None:
+                feed[self.transport.rate] = self.transport.share_of_rate(iteration, total)
             yield {"iteration": iteration + 1, **self._repeat(feed, iteration)}
 
     def _repeat(self, feed: dict, iteration: int) -> Record:

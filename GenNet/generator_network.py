@@ -8,6 +8,16 @@ from common.layers import conv2d_transpose, dense, leaky_relu
 from common.session import tf
 from generator_settings import Settings
 
+BOUND = 2.0  # mean square that `bounded` is half way to
+
+
+def bounded(x: tf.Tensor) -> tf.Tensor:
+    """X / sqrt(1 + mean(x^2) / BOUND), of each row of [B, n]: no z, however far, makes it larger.
+
+    Rectifiers are linear far out, and images there would be of ever more contrast.
+    """
+    return x * tf.math.rsqrt(1 + tf.reduce_mean(tf.square(x), 1, keepdims=True) / BOUND)
+
 
 def top_down(z: tf.Tensor, settings: Settings, on_gpu: bool = False) -> tf.Tensor:
     """Z [B, d] -> [B, S, S, 3], of which the images are the tanh."""
@@ -18,7 +28,8 @@ def top_down(z: tf.Tensor, settings: Settings, on_gpu: bool = False) -> tf.Tenso
     # all of them meet in one point, and the images around it are torn.
     stddev = math.sqrt(2 / settings.z_dim)
     x = dense(z, base * base * 8 * width, "project", stddev, bias_stddev=0.3 * stddev)
-    x = tf.reshape(leaky_relu(x), [-1, base, base, 8 * width])  # [B, 4, 4, 512]
+    x = bounded(leaky_relu(x))
+    x = tf.reshape(x, [-1, base, base, 8 * width])  # [B, 4, 4, 512]
     taps = 9 if smooth else 25  # free numbers in a kernel
     for channels in (4 * width, 2 * width, width):  # [B, 8, 8, 256] ... [B, 32, 32, 64]
         stddev = math.sqrt(2 / (taps / 4 * x.shape[3]))

@@ -21,7 +21,8 @@ SAMPLERS = {
 }
 
 LEAPFROG = 10  # gradient evaluations in a step of hmc
-EPOCHS = 600  # of the assignment
+PLANE = 3  # dimensions of z of which draws of the prior can be everywhere
+EPOCHS = 500  # of the images of the assignment
 BATCH = 11  # images of the assignment
 # Seconds on two cores: of an iteration; of learning from an image of 64 x 64 in it; of each step of
 # its chain, by sampler, or, of hmc, of a leapfrog; and, of preconditioned ones, of every dimension
@@ -97,7 +98,15 @@ class Settings(flags.Settings):
     learning_rate: float = setting(
         0.001, number(1e-9, 10), "learning rate of Adam", group="learning", flag="g_lr"
     )
-    beta1: float = setting(0.5, number(0, 0.999), "decay of Adam's first moment", group="learning")
+    beta1: float = setting(0.9, number(0, 0.999), "decay of Adam's first moment", group="learning")
+    prior_draws: int | None = setting(
+        None,
+        whole(0, 1024),
+        "draws of the prior in an iteration, each matched with a training image and learned, so"
+        " that all of the plane shows images (0, the assignment: none; default: as many as images,"
+        f" of a z of up to {PLANE} dimensions where nothing is held out or hidden, else none)",
+        group="learning",
+    )
     decay: float = setting(
         0.3,
         number(0, 1),
@@ -145,6 +154,7 @@ class Settings(flags.Settings):
         image = LEARN + steps * step
         if self.sampler == "preconditioned":
             image += (steps + 1) * max(0, self.z_dim - 2) * DIRECTION
+        image += LEARN * (self.prior_draws or 0) / batch
         return ITERATION + batch * image * (self.image_size / 64) ** 2 * (self.width / 64) ** 2
 
     def resolved(self, num_images: int) -> Settings:
@@ -156,14 +166,20 @@ class Settings(flags.Settings):
         """
         sampler = SAMPLERS[self.sampler]
         batch_size = self.batch_size_of(num_images, BATCH)
+        draws = self.prior_draws
+        if draws is None:
+            apart = self.holdout is not None or self.occlude is not None
+            draws = 0 if apart or self.z_dim > PLANE else batch_size
         # Fewer of many images; longer chains or a larger z take the time that they take.
         usual = dataclasses.replace(self, num_steps=None, num_leapfrog=LEAPFROG, z_dim=2)
+        usual = dataclasses.replace(usual, prior_draws=draws)
         epochs = usual.epochs_of(num_images, EPOCHS, batch_size)
         iterations = epochs * math.ceil(num_images / batch_size)
         return dataclasses.replace(
             self,
             num_epochs=epochs,
             batch_size=batch_size,
+            prior_draws=draws,
             step_size=self.step_size or sampler["step_size"],
             num_steps=self.num_steps or int(sampler["num_steps"]),
             sigma_steps=iterations // 10 if self.sigma_steps is None else self.sigma_steps,

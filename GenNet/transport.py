@@ -1,0 +1,112 @@
+"""A plane of images: draws of the prior, each matched with a training image by optimal transport.
+
+Where the likelihood is largest, the posteriors of the training images together are the prior: each
+image owns an even part of it.  Learning by inference alone comes there slowly, for a posterior is
+as narrow as the noise is small, and what lies between two of them is seen by none: there f fades
+from one image to the next.  So draws u ~ N(0, REACH^2 I) are learned as well.  Each is matched with
+
+    i(u) = argmin_i ||f(u) - Y_i||^2 - b_i,
+
+the semi-discrete optimal transport from f(u) to the images, whose potentials b ascend by stochastic
+gradients until every image has as many draws as others (Genevay, Cuturi, Peyre and Bach, NIPS
+2016).  A draw on a border between two images can only be far from both, so errors count as those of
+a Cauchy law, c log(1 + ||f(u) - Y_i||^2 / c), of which large ones pull little.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from common import streams
+from common.session import tf
+from common.streams import Stream
+
+if TYPE_CHECKING:
+    from GenNet import GenNet
+
+REACH = 1.25  # standard deviations of the draws: the pictures go farther than most of the prior
+BEGIN = 0.2  # share of the run after which draws are matched: first the z find their order
+RATE = 0.3  # of the potentials, in mean squared distances
+LIMIT = 0.25  # of a potential, likewise: no image takes draws from where another one is drawn well
+TOLERANCE = 16.0, 5.0  # grey levels: root of c / D, while the learning rate is full, and at its end
+MOST = 2048  # images that draws are matched with: 100 MB of 64 x 64
+
+
+class Transport:
+    """The matches of one iteration, on top of the model's graph."""
+
+    def __init__(self, model: GenNet) -> None:
+        """Make the variables: the potential of every image, and, in no checkpoint, the images.
+
+        Args:
+            model: whose f it is.
+        """
+        self._model = model
+        total, own = model.shard.total, model.shard.count
+        self._kept = np.unique(np.linspace(0, own - 1, MOST).astype(int))  # which are matched
+        self._potentials = model.shard.variable("transport/potentials", tf.zeros([total]))
+        self._fed = tf.placeholder(tf.float32, [len(self._kept), 3 * model.settings.image_size**2])
+        self._images = tf.Variable(
+            *(self._fed, False), collections=[tf.GraphKeys.LOCAL_VARIABLES], name="transport/images"
+        )
+        # Share of the full learning rate; 0 before BEGIN.
+        self.rate = tf.placeholder(tf.float32, [], "transport/rate")
+
+    def keep(self, images: np.ndarray) -> None:
+        """Take this worker's images, [n, S, S, 3] in [0, 255]."""
+        flat = images[self._kept].reshape(len(self._kept), -1).astype(np.float32)
+        self._model.session.run(self._images.initializer, {self._fed: flat / 127.5 - 1})
+
+    def share_of_rate(self, iteration: int, total: int) -> float:
+        """What `rate` is fed in an iteration, counted from 0, of `total`."""
+        settings, progress = self._model.settings, iteration / total
+        return settings.rate(progress) / settings.learning_rate if progress >= BEGIN else 0.0
+
+    def loss(self, sigma: tf.Tensor, batch: tf.Tensor) -> tuple[tf.Tensor, tf.Operation]:
+        """The mean over the draws of c log(1 + ||f(u) - Y||^2 / c) / (2 sigma^2); and the ascent.
+
+        Of several workers all have the same draws, and each learns those that are nearest to an
+        image of its own.
+
+        Args:
+            sigma: standard deviation of the noise.
+            batch: how many images this worker learns in the iteration.
+        """
+        model = self._model
+        settings, cluster = model.settings, model.cluster
+        count, step = settings.prior_draws, tf.cast(tf.train.get_or_create_global_step(), tf.int32)
+        key = streams.key(settings.seed, Stream.TRANSPORT, step)
+        u = REACH * tf.random.stateless_normal([count, settings.z_dim], key)
+        images = self._images.read_value()
+        made = tf.reshape(model.generator(u), [count, images.shape[1]])
+        squares = tf.stop_gradient(_squared_distances(made, images))  # [M, n]
+        potentials = tf.gather(self._potentials.read_value(), self._kept)
+        reduced = squares - potentials
+        nearest, best = tf.argmin(reduced, 1), tf.reduce_min(reduced, 1)  # [M]
+        rows = tf.one_hot(cluster.rank, cluster.size)[:, None] * best
+        (of_all,) = cluster.sum([rows])  # [workers, M]
+        mine = tf.cast(tf.equal(tf.argmin(of_all, 0), cluster.rank), tf.float32)
+        (scale,) = cluster.mean([tf.reduce_mean(squares)], len(self._kept))
+        matched = tf.one_hot(nearest, len(self._kept)) * mine[:, None]
+        (matchable,) = cluster.sum([tf.constant(float(len(self._kept)))])
+        lacking = 1 / matchable - tf.reduce_mean(matched, 0)
+        ascended = potentials + RATE * self.rate * scale * lacking
+        ascended = tf.clip_by_value(ascended, -LIMIT * scale, LIMIT * scale)
+        with tf.control_dependencies([nearest]):
+            ascent = tf.scatter_update(self._potentials, self._kept, ascended)
+        start, end = ((grey / 127.5) ** 2 * float(images.shape[1]) for grey in TOLERANCE)
+        c = start * (end / start) ** (1 - self.rate)
+        error = tf.reduce_sum(tf.square(made - tf.gather(images, nearest)), 1)
+        error = mine * c * tf.math.log1p(error / c)
+        # The mean over all workers' batches is to be the sum over the workers.
+        (whole,) = cluster.sum([tf.cast(batch, tf.float32)])
+        error *= tf.cast(self.rate > 0, tf.float32) * whole / tf.cast(batch, tf.float32)
+        return tf.reduce_mean(error) / (2 * sigma**2), ascent.op
+
+
+def _squared_distances(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    """Of all pairs of x [M, D] and y [n, D]: [M, n]."""
+    of_x, of_y = (tf.reduce_sum(tf.square(part), 1) for part in (x, y))
+    return of_x[:, None] + of_y - 2 * tf.matmul(x, y, transpose_b=True)
