@@ -77,6 +77,10 @@ class ConditionalNetwork(Network):
         """Those of the current graph."""
         return super().variables() + self._colours.variables()
 
+    def state(self) -> list[tf.Variable]:
+        """These, and the heights."""
+        return [*self.variables(), self.heights.thumbnails, self.heights.values]
+
     def __call__(self, y: tf.Tensor, level: tf.Tensor | None = None) -> tf.Tensor:  # type: ignore[override]
         """F [B] of images [B, S, S, 3] at levels int [B], by default the lowest, with its heights.
 

@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 from PIL import ImageColor
 
-from common import datasets, export, fitting, flags, occlusion
+from common import datasets, export, fitting, flags, occlusion, quality, run_folder
 from common.export import Made
 from common.flags import SettingsError
 from common.run_folder import Folder
 from descriptor_pictures import FRAMES, film
 from descriptor_settings import STARTS
-from DesNet import DesNet, load
+from DesNet import DesNet, Settings, load
 
 
 def make_parser() -> flags.Parser:
@@ -55,6 +55,11 @@ def make_parser() -> flags.Parser:
         "--steps",
         type=flags.whole(1, 10**9),
         help="of a chain (default: those of the run, or as many as its pictures show)",
+    )
+    add(
+        "--nearest",
+        action="store_true",
+        help="show below each image of a panel the training image that is nearest to it",
     )
     export.add_flags(parser, "synthesized.png")
     return parser
@@ -127,13 +132,27 @@ def make(model: DesNet, to: Path, args: argparse.Namespace) -> Made:
     return Made(model.synthesize(args.count), arrays)  # as results.npz holds them
 
 
+def with_nearest(made: Made, images: np.ndarray) -> Made:
+    """What was made, and the image [N, S, S, 3] nearest to each."""
+    beside = images[quality.nearest(made.images, images)]
+    return made._replace(beside=beside, arrays=made.arrays | {"nearest": beside})
+
+
 def use(args: argparse.Namespace) -> None:
     """Load the run, and write what is asked for."""
     to = args.to or args.run / "synthesized.png"
     Folder(args.run).manifest("DesNet")  # a folder is only made for what a run gives
     export.check(args, to)
+    images = None
+    if args.nearest:
+        images = run_folder.read(args.run, "DesNet", Settings).images()[0]["learned"]
     model = load(args.run)
-    export.write(args, model, to, lambda: make(model, to, args))
+
+    def made() -> Made:
+        found = make(model, to, args)
+        return found if images is None else with_nearest(found, images)
+
+    export.write(args, model, to, made)
 
 
 def main(arguments: list[str] | None = None) -> None:

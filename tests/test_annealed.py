@@ -12,7 +12,7 @@ from conftest import ROOT, fails, flags, load_file, report_of, results, save_ima
 import annealed
 import out_of_distribution
 from annealed import Annealer, Mixture, Normal
-from common import likelihood
+from common import export, likelihood
 from DesNet import load
 
 SIGMA = 3.0
@@ -259,6 +259,14 @@ def test_the_likelihood_of_a_ladder_and_what_it_tells_apart(many, command, mains
     assert set(told["ends"]) == {"training images", "from the reference", "from noise, settled"}
     assert "Told from other, area under the curve" in capsys.readouterr().out
     assert PIL.Image.open(run / "energies.png").size[0] == 760
+    model, images = load(run), results(run)["images"]
+    export.export(model, tmp_path / "saved")
+    with tf.Session(graph=tf.Graph()) as session:
+        saved = tf.saved_model.loader.load(session, ["serve"], str(tmp_path / "saved"))
+        energy = saved.signature_def["energy"]
+        images_in, energy_out = energy.inputs["images"].name, energy.outputs["energy"].name
+        found = session.run(energy_out, {images_in: images})
+    np.testing.assert_allclose(found, model.energies(images), rtol=1e-5)
 
 
 def test_shuffled_patches_are_those_of_the_image():

@@ -33,6 +33,7 @@ class Made(NamedTuple):
     images: np.ndarray  # [n, S, S, 3] in [0, 255], unclipped
     arrays: dict[str, np.ndarray]  # that an npz holds besides
     film: np.ndarray | None = None  # frames [F, n, S, S, 3] that a GIF shows instead
+    beside: np.ndarray | None = None  # [n, S, S, 3], of which a panel shows each below its image
 
 
 class Signature(NamedTuple):
@@ -135,8 +136,10 @@ def save_images(to: Path, made: Made) -> None:
         for i, image in enumerate(figures.to_uint8(images), 1):
             _write_png(to / _single(i), image)
     elif to.suffix == ".png":
-        scale = 1 if len(images) == 1 else figures.SCALE
-        _write_png(to, figures.tiles(figures.wrapped(images, COLUMNS), scale))
+        parts = [part for part in (images, made.beside) if part is not None]
+        scale = 1 if len(images) * len(parts) == 1 else figures.SCALE
+        together = zip(*(figures.wrapped(part, COLUMNS) for part in parts), strict=True)
+        _write_png(to, figures.tiles([row for rows in together for row in rows], scale))
     elif to.suffix == ".gif":
         tiled = [figures.tiles(figures.wrapped(frame, COLUMNS)) for frame in frames]
         write_whole(to, lambda file: figures.write_gif(file, tiled, MILLISECONDS))

@@ -76,8 +76,12 @@ class Network:
         return getter(name, *args, **options)
 
     def variables(self) -> list[tf.Variable]:
-        """Those of the current graph."""
+        """Those of the current graph, which are learned."""
         return tf.trainable_variables(f"{self._scope}/")
+
+    def state(self) -> list[tf.Variable]:
+        """These, and what else the output depends on."""
+        return self.variables()
 
     @contextmanager
     def precision(self, name: str) -> Iterator[None]:

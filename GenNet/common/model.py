@@ -135,9 +135,9 @@ class Model(ABC):
         return model
 
     def learned_values(self) -> dict[str, np.ndarray]:
-        """The variables of the networks, by name."""
+        """The variables that the networks depend on, by name."""
         with self.session.graph.as_default():
-            variables = [v for network in self.networks for v in network.variables()]
+            variables = [v for network in self.networks for v in network.state()]
         values = self.session.run(variables)
         return {v.op.name: value for v, value in zip(variables, values, strict=True)}
 

@@ -84,10 +84,14 @@ def assigned_quality(synthesized: np.ndarray, images: np.ndarray) -> dict[str, n
     return {"assigned": assigned, "psnr": psnr, "ssim": ssim}
 
 
+def nearest(synthesized: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Which of the training images is nearest to each synthesized one, [n]."""
+    return cdist(_flat(synthesized), _flat(images), "sqeuclidean").argmin(1)
+
+
 def nearest_quality(synthesized: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """PSNR and SSIM [n] of each synthesized image to the training image nearest to it."""
-    nearest = cdist(_flat(synthesized), _flat(images), "sqeuclidean").argmin(1)
-    return psnr_and_ssim(synthesized, images[nearest])
+    return psnr_and_ssim(synthesized, images[nearest(synthesized, images)])
 
 
 def distance(images: np.ndarray) -> float:
