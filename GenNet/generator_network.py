@@ -27,9 +27,11 @@ def top_down(z: tf.Tensor, settings: Settings, on_gpu: bool = False) -> tf.Tenso
     # Random biases spread the kinks of the rectifiers over the plane of z.  With biases of 0
     # all of them meet in one point, and the images around it are torn.
     stddev = math.sqrt(2 / settings.z_dim)
-    x = dense(z, base * base * 8 * width, "project", stddev, bias_stddev=0.3 * stddev)
-    x = bounded(leaky_relu(x))
-    x = tf.reshape(x, [-1, base, base, 8 * width])  # [B, 4, 4, 512]
+    x = dense(z, 4 * width, "project", stddev, bias_stddev=0.3 * stddev)
+    x = bounded(leaky_relu(x))  # [B, 256]
+    # Features of features of z turn from one image to the next in a smaller part of the plane.
+    x = dense(x, base * base * 8 * width, "spread", math.sqrt(2 / x.shape[1]), bias_stddev=0.1)
+    x = tf.reshape(leaky_relu(x), [-1, base, base, 8 * width])  # [B, 4, 4, 512]
     taps = 9 if smooth else 25  # free numbers in a kernel
     for channels in (4 * width, 2 * width, width):  # [B, 8, 8, 256] ... [B, 32, 32, 64]
         stddev = math.sqrt(2 / (taps / 4 * x.shape[3]))
