@@ -127,7 +127,7 @@ def test_every_sampler_infers(sampler):
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_the_energy_difference_is_what_inference_gains(sampler):
-    options = {"sampler": sampler, "num_steps": 3, "sigma_steps": 0, "sigma_start": 0.3}
+    options = {"sampler": sampler, "num_steps": 12, "sigma_steps": 0, "sigma_start": 0.3}
     model = built(gennet(parameter_expansion=False, learning_rate=1e-9, **options))
 
     def log_prob():
