@@ -53,8 +53,8 @@ STORY: dict[str, Any] = {
         {
             "number": 3,
             "asks": "Images on an 8 × 8 grid of z over (−2, 2)²",
-            "look": "neighbours that differ by little, and different animals in the corners.",
-            "wrong": "64 images that are all the same, or borders where all changes at once.",
+            "look": "animals everywhere, each turning into the next within a tile or two.",
+            "wrong": "64 images that are all the same, garish corners, or two faces in most tiles.",
         },
         {
             "number": 4,
