@@ -31,7 +31,7 @@ BEGIN = 0.2  # share of the run after which draws are matched: first the z find 
 RATE = 0.3  # of the potentials, in mean squared distances
 LIMIT = 0.25  # of a potential, likewise: no image takes draws from where another one is drawn well
 TOLERANCE = 16.0, 5.0  # grey levels: root of c / D, while the learning rate is full, and at its end
-MOST = 2048  # images that draws are matched with: 100 MB of 64 x 64
+NUMBERS = 25_000_000  # of the images that draws are matched with, 100 MB: 2034 of 64 x 64
 
 
 class Transport:
@@ -45,7 +45,8 @@ class Transport:
         """
         self._model = model
         total, own = model.shard.total, model.shard.count
-        self._kept = np.unique(np.linspace(0, own - 1, MOST).astype(int))  # which are matched
+        most = max(1, NUMBERS // (3 * model.settings.image_size**2))
+        self._kept = np.unique(np.linspace(0, own - 1, most).astype(int))  # which are matched
         self._potentials = model.shard.variable("transport/potentials", tf.zeros([total]))
         self._fed = tf.placeholder(tf.float32, [len(self._kept), 3 * model.settings.image_size**2])
         self._images = tf.Variable(
