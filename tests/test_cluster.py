@@ -27,7 +27,7 @@ LIMIT = 60  # seconds after which a worker hangs
 WITHOUT_NOISE = {
     "GenNet": [
         *("--sampler=langevin", "--delta=0.02", "--sample_steps=2", "--width=8"),
-        *("--holdout=3.png", "--batch_size=6"),
+        *("--holdout=3.png", "--batch_size=6", "--prior_draws=6"),
     ],
     "DesNet": [
         *("--data_noise=0", "--data_noise_start=0", "--T=3", "--network=assignment"),
