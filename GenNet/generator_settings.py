@@ -22,7 +22,7 @@ SAMPLERS = {
 
 LEAPFROG = 10  # gradient evaluations in a step of hmc
 PLANE = 3  # dimensions of z of which draws of the prior can be everywhere
-EPOCHS = 400  # of the images of the assignment
+EPOCHS = 500  # of the images of the assignment
 BATCH = 11  # images of the assignment
 # Seconds on two cores: of an iteration; of learning from an image of 64 x 64 in it; of each step of
 # its chain, by sampler, or, of hmc, of a leapfrog; and, of preconditioned ones, of every dimension

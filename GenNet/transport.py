@@ -81,7 +81,8 @@ class Transport:
         key = streams.key(settings.seed, Stream.TRANSPORT, step)
         u = REACH * tf.random.stateless_normal([count, settings.z_dim], key)
         images = self._images.read_value()
-        made = tf.reshape(model.generator(u), [count, images.shape[1]])
+        with model.networks[0].precision(settings.precision):
+            made = tf.reshape(model.generator(u), [count, images.shape[1]])
         squares = tf.stop_gradient(_squared_distances(made, images))  # [M, n]
         potentials = tf.gather(self._potentials.read_value(), self._kept)
         reduced = squares - potentials
