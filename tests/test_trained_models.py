@@ -138,11 +138,15 @@ def test_synthesis_commands_write_what_the_run_holds(runs, tools, tmp_path, vari
     written = np.load(tmp_path / "d.npz")
     assert written["images"].shape == (5, 16, 16, 3)
     assert written["starts"].std() > 30
+
+
+def test_the_nearest_training_image_is_shown_below_each(runs, tools, tmp_path):
+    folder = runs["DesNet", "auto"]
     for to in ("e.npz", "e.png"):
         show(tools["DesNet"], folder, "--count", 5, "--nearest", "--to", tmp_path / to)
-    written = np.load(tmp_path / "e.npz")
-    away = np.square(written["images"][:, None] - arrays["images"]).sum((2, 3, 4))
-    np.testing.assert_array_equal(written["nearest"], arrays["images"][away.argmin(1)])
+    written, images = np.load(tmp_path / "e.npz"), results(folder)["images"]
+    away = np.square(written["images"][:, None] - images).sum((2, 3, 4))
+    np.testing.assert_array_equal(written["nearest"], images[away.argmin(1)])
     show(tools["DesNet"], folder, "--count", 5, "--to", tmp_path / "f.png")
     heights = [Image.open(tmp_path / name).height for name in ("f.png", "e.png")]
     assert 1.9 < heights[1] / heights[0] < 2.1
