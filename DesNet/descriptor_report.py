@@ -249,6 +249,52 @@ HOLDOUT: dict[str, Any] = {  # what --holdout asks for
 }
 
 
+LIKELIHOOD: list[dict[str, Any]] = [  # what likelihood.py writes, if somebody calls it
+    {
+        "kind": "figures",
+        "title": "How likely images are",
+        "caption": "By annealed importance sampling, from both sides of log Z.",
+        "file": "likelihood.json",
+        "later": True,
+        "figures": [
+            {
+                "path": ["learned", "bits_per_dim"],
+                "name": "bits per dimension",
+                "note": "of training images, the mean; lower is better",
+            },
+            {
+                "path": ["bracket"],
+                "name": "bracket on log Z",
+                "unit": "nats",
+                "note": "from the lower to the upper side; by chance it may be below 0",
+            },
+        ],
+    },
+    {
+        "kind": "picture",
+        "title": "",
+        "picture": "energies.png",
+        "later": True,
+        "alt": "Energies of training, synthesized and other images",
+        "caption": "Every dot is an image. Look for blue dots that lie close together, left of all"
+        " red ones.",
+    },
+    {
+        "kind": "table",
+        "title": "",
+        "caption": "Area under the curve: the probability that an image of the model’s own kind is"
+        " more likely than one of another kind. 1/2 tells nothing.",
+        "file": "likelihood.json",
+        "later": True,
+        "row": "told from",
+        "columns": [
+            {"path": ["area_under_the_curve", "*", own], "heading": f"{own} images"}
+            for own in ("learned", "synthesized")
+        ],
+    },
+]
+
+
 def sections(long_run: int, holdout: bool) -> list[dict[str, Any]]:
     """The sections of a run, in order.
 
@@ -256,4 +302,5 @@ def sections(long_run: int, holdout: bool) -> list[dict[str, Any]]:
         long_run: steps that its chains run on.
         holdout: whether there are held-out images.
     """
-    return [*SECTIONS, *([HOLDOUT] if holdout else []), *(LONG_RUN if long_run else [])]
+    asked = [*([HOLDOUT] if holdout else []), *(LONG_RUN if long_run else [])]
+    return [*SECTIONS, *asked, *LIKELIHOOD]

@@ -259,6 +259,9 @@ def test_the_likelihood_of_a_ladder_and_what_it_tells_apart(many, command, mains
     assert set(told["ends"]) == {"training images", "from the reference", "from noise, settled"}
     assert "Told from other, area under the curve" in capsys.readouterr().out
     assert PIL.Image.open(run / "energies.png").size[0] == 760
+    page = report_of(run)
+    assert "How likely images are" in page
+    assert "Energies of training, synthesized and other images" in page
     model, images = load(run), results(run)["images"]
     export.export(model, tmp_path / "saved")
     with tf.Session(graph=tf.Graph()) as session:
