@@ -16,7 +16,10 @@ def bounded(x: tf.Tensor) -> tf.Tensor:
 
     Rectifiers are linear far out, and images there would be of ever more contrast.
     """
-    return x * tf.math.rsqrt(1 + tf.reduce_mean(tf.square(x), 1, keepdims=True) / BOUND)
+    n = x.shape[1]
+    # A product has the mean in every column: gradients of what is spread over them ask for shapes.
+    mean = tf.matmul(tf.square(x), tf.fill([n, n], tf.constant(1 / n, x.dtype)))
+    return x * tf.math.rsqrt(1 + mean / BOUND)
 
 
 def top_down(z: tf.Tensor, settings: Settings, on_gpu: bool = False) -> tf.Tensor:

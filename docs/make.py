@@ -80,7 +80,7 @@ POSTERIOR = "GenNet/posterior.py --output_dir {output} --category {name}"
 LIKELIHOOD = "DesNet/likelihood.py {output}/{name}"
 MEASURED = {
     "drawn/gennet": f"{POSTERIOR} --draws 1500",
-    "photographs/gennet": POSTERIOR,
+    "photographs/gennet": f"{POSTERIOR} --draws 2000",
     **dict.fromkeys(
         ("drawn/desnet", "photographs/egret_0", "photographs/lion_tiger_0"), LIKELIHOOD
     ),

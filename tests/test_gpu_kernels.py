@@ -258,9 +258,10 @@ def work(function, *inputs):
 
 def test_a_gpu_is_given_one_convolution_for_each_layer_and_the_whole_batch(gpu):
     generator, descriptor = gennet(num_cores=None), desnet(num_cores=None)
-    # Forward and back; the dense layers multiply matrices, at each of which both factors learn.
+    # Forward and back; the dense layers multiply matrices, at each of which both factors learn,
+    # and so does what bounds the features of z.
     assert work(generator.generator, None, 2) == {
-        **{"Conv2DBackpropInput": 4, "Conv2D": 4, "MatMul": 3}
+        **{"Conv2DBackpropInput": 4, "Conv2D": 4, "MatMul": 9}
     }
     assert work(descriptor.descriptor, None, 16, 16, 3) == {
         **{"Conv2D": 3, "Conv2DBackpropInput": 3, "MatMul": 8}
