@@ -62,10 +62,10 @@ class Heights:
 
     def __call__(self, y: tf.Tensor) -> tf.Tensor:
         """H [B] of images [B, S, S, 3]."""
-        pooled = self._pooled(y)
+        pooled = self._pooled(tf.cast(y, tf.float32))
         squares = tf.reduce_sum(tf.square(pooled[:, None] - self.thumbnails), 2)  # [B, N]
         weights = tf.nn.softmax(-squares * self._block**2 / (2 * self._sigma**2))
-        return tf.linalg.matvec(weights, self.values)
+        return tf.cast(tf.linalg.matvec(weights, self.values), y.dtype)
 
     def _pooled(self, y: tf.Tensor) -> tf.Tensor:
         """P Y: [B, S, S, 3] -> [B, T T 3]."""
