@@ -59,7 +59,6 @@ RUNS: dict[str, dict[str, str]] = {  # of which images -> name -> command
     },
     "photographs": {
         "gennet": "GenNet/main.py",
-        "gennet_1": "GenNet/main.py --seed 1",
         "egret_0": CHAINS,
         "lion_tiger_0": f"{CHAINS} --category lion_tiger",
         **{f"egret_{seed}": f"DesNet/main.py --seed {seed}" for seed in range(1, 5)},
@@ -79,8 +78,8 @@ RUNS: dict[str, dict[str, str]] = {  # of which images -> name -> command
 POSTERIOR = "GenNet/posterior.py --output_dir {output} --category {name}"
 LIKELIHOOD = "DesNet/likelihood.py {output}/{name}"
 MEASURED = {
-    "drawn/gennet": f"{POSTERIOR} --draws 1500",
-    "photographs/gennet": f"{POSTERIOR} --draws 2000",
+    "drawn/gennet": f"{POSTERIOR} --draws 500",
+    "photographs/gennet": f"{POSTERIOR} --draws 500",
     **dict.fromkeys(
         ("drawn/desnet", "photographs/egret_0", "photographs/lion_tiger_0"), LIKELIHOOD
     ),
