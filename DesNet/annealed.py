@@ -106,9 +106,8 @@ class Mixture(NamedTuple):
 
     def draw(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """See `Reference`; the means take turns in a random order: each is as likely as others."""
-        turns = [rng.permutation(len(self.means)) for _ in range(-(-n // len(self.means)))]
-        noise = self.sigma * rng.normal(size=(n, *self.shape))
-        return self.means[np.concatenate(turns)[:n]] + noise
+        means = self.means[streams.in_turn(rng, len(self.means), n)]
+        return means + self.sigma * rng.normal(size=(n, *self.shape))
 
     def log_prob(self, x: tf.Tensor) -> tf.Tensor:
         """See `Reference`."""

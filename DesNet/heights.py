@@ -21,6 +21,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from common import fitting
 from common.session import tf
 
 SIDE = 8  # of a thumbnail
@@ -40,7 +41,7 @@ class Heights:
             image_size: side S.
             sigma: noise on them, in grey levels.
         """
-        self.kept = np.unique(np.linspace(0, count - 1, MOST).astype(int))  # which of the images
+        self.kept = fitting.evenly(count, MOST)  # which of the images
         self._block = max(1, image_size // SIDE)
         self._side = image_size // self._block
         self._sigma = sigma
@@ -61,7 +62,7 @@ class Heights:
         return self._variable("values", [len(self.kept)])
 
     def __call__(self, y: tf.Tensor) -> tf.Tensor:
-        """H [B] of images [B, S, S, 3]."""
+        """What is added to f of images [B, S, S, 3]: [B]."""
         pooled = self._pooled(tf.cast(y, tf.float32))
         squares = tf.reduce_sum(tf.square(pooled[:, None] - self.thumbnails), 2)  # [B, N]
         weights = tf.nn.softmax(-squares * self._block**2 / (2 * self._sigma**2))

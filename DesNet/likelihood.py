@@ -74,16 +74,15 @@ def make_parser() -> flags.Parser:
 def make_annealer(model: DesNet, images: np.ndarray, args: argparse.Namespace) -> annealed.Annealer:
     """Of the model's density; images [N, S, S, 3] in grey levels less the mean colour."""
     settings = model.settings
-    normal = annealed.Normal(settings.ref_sigma, images.shape[1:])
     how = model.session, args.sampler, settings.num_leapfrog, settings.seed
     if model.levels is None:
+        normal = annealed.Normal(settings.ref_sigma, images.shape[1:])
         return annealed.Annealer(model.descriptor, normal, *how)
     mixture = annealed.Mixture(images, float(model.levels.sigma[-1]))
-    # The constants of both, which no chain sees.
-    shift = images[0].size * np.log(mixture.sigma / normal.sigma)
+    # The constants of both references, which no chain sees.
+    shift = images[0].size * np.log(mixture.sigma / settings.ref_sigma)
     return annealed.Annealer(
-        lambda x: model.descriptor(x) + normal.log_prob(x) - mixture.log_prob(x) + shift,
-        *(mixture, *how),
+        lambda x: model.log_prob(x) - mixture.log_prob(x) + shift, mixture, *how
     )
 
 
@@ -130,6 +129,11 @@ def where(model: DesNet, position: np.ndarray, images: np.ndarray) -> dict[str, 
     }
 
 
+def constant(model: DesNet, dimensions: int, log_z: float) -> float:
+    """What log p(Y) is less than f(Y) - ||Y||^2 / 2 s^2, for images of so many dimensions: nats."""
+    return dimensions / 2 * np.log(2 * np.pi * model.settings.ref_sigma**2) + log_z
+
+
 def refuted(width: float) -> bool:
     """Whether a reverse side that is above the forward one by so many nats cannot hold."""
     return width < -CHANCE
@@ -148,12 +152,12 @@ def tell(
     forward, reverse = found.forward, found.reverse
     width = reverse.log_mean - forward.log_mean
     log_z = forward.log_mean if refuted(width) else (forward.log_mean + reverse.log_mean) / 2
-    constant = dimensions / 2 * np.log(2 * np.pi * model.settings.ref_sigma**2) + log_z
+    beyond = constant(model, dimensions, log_z)
     how = f"annealed importance sampling, {args.temperatures} temperatures"
     return likelihood.told(
         f"{how}: at least" if refuted(width) else how,
         {
-            part: -model.energies(images).astype(np.float64) - constant if len(images) else images
+            part: -model.energies(images).astype(np.float64) - beyond if len(images) else images
             for part, images in parts.items()
         },
         names,
@@ -215,8 +219,8 @@ def print_table(report: dict[str, Any]) -> None:
         print(f"Told from {other}, area under the curve: {told}")
     if at_least:
         say(
-            "The reverse side lies below the forward one, which refutes it: chains from training"
-            " images are not where the model has its mass."
+            "The reverse side lies below the forward one, which refutes it: its chains are not"
+            " where the model has its mass."
         )
 
 
@@ -237,10 +241,11 @@ def use(args: argparse.Namespace) -> None:
         made = found.settled + model.mean_colour
         values, areas = out_of_distribution.measure(model, parts, made, likelihood.MEASURED)
         report = tell(model, parts, names, found, areas, args)
-        size, s = parts["learned"][0].size, model.settings.ref_sigma
-        chart = out_of_distribution.chart(values, size, report["log_z"], s)
+        size = parts["learned"][0].size
+        beyond = constant(model, size, report["log_z"])
+        bits = {name: likelihood.bits_per_dim(of - beyond, size) for name, of in values.items()}
         folder.save_json(likelihood.FILE, report)
-        folder.save_figure("energies.png", chart)
+        folder.save_figure("energies.png", out_of_distribution.chart(bits))
     print_table(report)
     say(shown(f"Written to {folder.folder}: {' '.join(sorted(folder.written))}"))
 

@@ -6,12 +6,14 @@ the typical ones than any of them.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 from matplotlib.figure import Figure
 from scipy.stats import mannwhitneyu
 
-from common import streams
-from common.datasets import DatasetError, load
+from common import datasets, streams
+from common.datasets import DatasetError
 from common.figures import DPI
 from common.streams import Stream
 from DesNet import DesNet
@@ -40,15 +42,14 @@ def shuffled_patches(images: np.ndarray, rng: np.random.Generator) -> np.ndarray
 def other_categories(model: DesNet, most: int) -> dict[str, np.ndarray]:
     """The first images of the folders beside the run's own, as large as its, by folder."""
     settings, found = model.settings, {}
-    own = settings.data_path / settings.category
-    beside = sorted(own.parent.iterdir()) if own.parent.is_dir() else []
-    for folder in beside:
-        if not folder.is_dir() or folder.name.startswith(".") or folder.name == own.name:
+    for name in datasets.visible_folders(settings.data_path):
+        if name == settings.category:
             continue
-        try:
-            found[folder.name] = load(folder, settings.image_size, settings.fit).images[:most]
-        except DatasetError:  # a folder of something else
-            continue
+        with suppress(DatasetError):  # a folder that cannot be read
+            files = datasets.image_files(settings.data_path / name)[:most]
+            images = datasets.decode(files, settings.image_size, settings.fit).images
+            if len(images):  # it is no folder of something else
+                found[name] = images
     return found
 
 
@@ -82,12 +83,11 @@ def measure(
     """
     rng = streams.generator(model.settings.seed, Stream.REFERENCE)
     learned = parts["learned"].astype(np.float32)
-    noise = model.settings.ref_sigma * rng.standard_normal(learned.shape, np.float32)
     kinds = {"learned": learned, "held-out": parts["held_out"].astype(np.float32)}
     others = {
         **other_categories(model, most),
         "shuffled patches": shuffled_patches(learned, rng),
-        "noise": model.mean_colour + noise,
+        "noise": model.starts(len(learned), "noise"),
     }
     values = log_probs(model, {name: of for name, of in kinds.items() if len(of)})
     values["synthesized"] = -model.energies(made).astype(np.float64)
@@ -103,28 +103,21 @@ def measure(
     }
 
 
-def chart(values: dict[str, np.ndarray], dimensions: int, log_z: float, reference: float) -> Figure:
-    """Every image of each kind by its energy: how many bits a dimension it is less likely.
-
-    Args:
-        values: log p(Y) [n] by kind, as of `measure`.
-        dimensions: of an image.
-        log_z: of the model.
-        reference: s.
-    """
-    constant = dimensions / 2 * np.log(2 * np.pi * reference**2) + log_z
+def chart(bits: dict[str, np.ndarray]) -> Figure:
+    """Every image of each kind by its energy: -log2 p(Y) [n] by kind, in bits per dimension."""
     width, frame, row = SIZE
-    height = frame + row * len(values)
+    height = frame + row * len(bits)
     figure = Figure((width / DPI, height / DPI), DPI)
     axes = figure.add_axes(
-        (LEFT / width, 60 / height, 1 - (LEFT + 20) / width, row * len(values) / height)
+        (LEFT / width, 60 / height, 1 - (LEFT + 20) / width, row * len(bits) / height)
     )
-    for number, (name, nats) in enumerate(values.items()):
-        bits = (constant - nats) / np.log(2) / dimensions
+    for number, (name, energies) in enumerate(bits.items()):
         colour = "C0" if name in INLIERS else "C3"
-        axes.plot(bits, np.full(len(bits), number), "o", color=colour, alpha=0.5, markersize=6)
-    axes.set_yticks(range(len(values)), list(values))
-    axes.set_ylim(len(values) - 0.5, -0.5)
+        axes.plot(
+            energies, np.full(len(energies), number), "o", color=colour, alpha=0.5, markersize=6
+        )
+    axes.set_yticks(range(len(bits)), list(bits))
+    axes.set_ylim(len(bits) - 0.5, -0.5)
     axes.set_xscale("symlog", linthresh=10)
     axes.set_xlabel("energy, −log₂ p(Y), bits per dimension")
     axes.set_title("Own images (blue) and others (red)", loc="left", fontsize=11)

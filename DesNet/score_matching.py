@@ -17,13 +17,12 @@ score is fitted where they stand as well.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from common import samplers, streams
+from common import fitting, samplers, streams
 from common.flags import SettingsError
 from common.guard import until_sane
 from common.model import Record
@@ -201,7 +200,7 @@ class ScoreMatching:
     def train(self, images: np.ndarray, first: int, total: int) -> Iterator[Record]:
         """Iterations from `first` up to `total`, of this worker's images [N, S, S, 3]."""
         model, settings = self._model, self._model.settings
-        kept = np.unique(np.linspace(0, len(images) - 1, MAX_NEIGHBOURS).astype(int))
+        kept = fitting.evenly(len(images), MAX_NEIGHBOURS)
         colours = (model.colours[model.shard.own] - model.mean_colour).astype(np.float32)
         detail = images[kept] - model.mean_colour - colours[kept, None, None]
         self._neighbours.keep(model.session, detail, colours[kept])
@@ -212,9 +211,7 @@ class ScoreMatching:
         for iteration, index, batch in model.shard.batches(images, settings, first, total):
             seed = settings.seed, Stream.DATA_NOISE, iteration + 1, model.cluster.rank
             rng = streams.generator(*seed)
-            turns = range(math.ceil(POINTS / len(batch)))
-            repeated = np.concatenate([rng.permutation(len(batch)) for _ in turns])
-            repeated = repeated[: max(POINTS, len(batch))]
+            repeated = streams.in_turn(rng, len(batch), max(POINTS, len(batch)))
             batch = batch - model.mean_colour - colours[index, None, None]  # its detail
             batch, colour = batch[repeated], colours[index][repeated]
             stand, chain_level = self._renewed(stand, iteration, (batch, colour), colours, rng)

@@ -12,7 +12,7 @@ BOUND = 2.0  # mean square that `bounded` is half way to
 
 
 def bounded(x: tf.Tensor) -> tf.Tensor:
-    """X / sqrt(1 + mean(x^2) / BOUND), of each row of [B, n]: no z, however far, makes it larger.
+    """Each row of [B, n] as x / sqrt(1 + mean(x^2) / BOUND), which no z, however far, makes larger.
 
     Rectifiers are linear far out, and images there would be of ever more contrast.
     """

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from common import streams
+from common import fitting, quality, streams
 from common.session import tf
 from common.streams import Stream
 
@@ -43,12 +43,13 @@ class Transport:
         Args:
             model: whose f it is.
         """
-        self._model = model
-        total, own = model.shard.total, model.shard.count
-        most = max(1, NUMBERS // (3 * model.settings.image_size**2))
-        self._kept = np.unique(np.linspace(0, own - 1, most).astype(int))  # which are matched
-        self._potentials = model.shard.variable("transport/potentials", tf.zeros([total]))
-        self._fed = tf.placeholder(tf.float32, [len(self._kept), 3 * model.settings.image_size**2])
+        self._model, shard = model, model.shard
+        size = 3 * model.settings.image_size**2
+        most = max(1, NUMBERS // size)
+        self._kept = fitting.evenly(shard.count, most)  # which are matched
+        self._matchable = sum(min(count, most) for count in shard.sizes)  # of all workers
+        self._potentials = shard.variable("transport/potentials", tf.zeros([shard.total]))
+        self._fed = tf.placeholder(tf.float32, [len(self._kept), size])
         self._images = tf.Variable(
             *(self._fed, False), collections=[tf.GraphKeys.LOCAL_VARIABLES], name="transport/images"
         )
@@ -83,7 +84,7 @@ class Transport:
         images = self._images.read_value()
         with model.networks[0].precision(settings.precision):
             made = tf.reshape(model.generator(u), [count, images.shape[1]])
-        squares = tf.stop_gradient(_squared_distances(made, images))  # [M, n]
+        squares = tf.stop_gradient(quality.squared_distances(made, images))  # [M, n]
         potentials = tf.gather(self._potentials.read_value(), self._kept)
         reduced = squares - potentials
         nearest, best = tf.argmin(reduced, 1), tf.reduce_min(reduced, 1)  # [M]
@@ -92,8 +93,7 @@ class Transport:
         mine = tf.cast(tf.equal(tf.argmin(of_all, 0), cluster.rank), tf.float32)
         (scale,) = cluster.mean([tf.reduce_mean(squares)], len(self._kept))
         matched = tf.one_hot(nearest, len(self._kept)) * mine[:, None]
-        (matchable,) = cluster.sum([tf.constant(float(len(self._kept)))])
-        lacking = 1 / matchable - tf.reduce_mean(matched, 0)
+        lacking = 1 / self._matchable - tf.reduce_mean(matched, 0)
         ascended = potentials + RATE * self.rate * scale * lacking
         ascended = tf.clip_by_value(ascended, -LIMIT * scale, LIMIT * scale)
         with tf.control_dependencies([nearest]):
@@ -106,9 +106,3 @@ class Transport:
         (whole,) = cluster.sum([tf.cast(batch, tf.float32)])
         error *= tf.cast(self.rate > 0, tf.float32) * whole / tf.cast(batch, tf.float32)
         return tf.reduce_mean(error) / (2 * sigma**2), ascent.op
-
-
-def _squared_distances(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-    """Of all pairs of x [M, D] and y [n, D]: [M, n]."""
-    of_x, of_y = (tf.reduce_sum(tf.square(part), 1) for part in (x, y))
-    return of_x[:, None] + of_y - 2 * tf.matmul(x, y, transpose_b=True)

@@ -34,6 +34,13 @@ def psnr(mean_squared_error: tf.Tensor) -> tf.Tensor:
     return tf.minimum(decibels, EQUAL)
 
 
+def squared_distances(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    """||x - y||^2 of each of x [n, D] and each of y [m, D]: [n, m]; rounded, it may be below 0."""
+    squares = [tf.reduce_sum(tf.square(part), 1) for part in (x, y)]
+    products = tf.matmul(x, y, transpose_b=True)
+    return squares[0][:, None] + squares[1] - 2 * products
+
+
 def squared_errors(images: tf.Tensor, references: tf.Tensor) -> tf.Tensor:
     """Mean squared error of each of images [n, S, S, 3] to each of references [m, S, S, 3].
 
@@ -48,9 +55,7 @@ def squared_errors(images: tf.Tensor, references: tf.Tensor) -> tf.Tensor:
         tf.reshape(tf.clip_by_value(part, 0, 255), [-1, size]) - 127.5
         for part in (images, references)
     )
-    squares = [tf.reduce_sum(tf.square(part), 1) for part in (made, real)]
-    products = tf.matmul(made, real, transpose_b=True)
-    return tf.nn.relu(squares[0][:, None] + squares[1] - 2 * products) / size
+    return tf.nn.relu(squared_distances(made, real)) / size
 
 
 def assigned_psnr(errors: np.ndarray) -> float:

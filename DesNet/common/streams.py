@@ -66,6 +66,12 @@ def key(
     return fold_in(fold_in(tf.stack([seed, stream]), iteration), rank)
 
 
+def in_turn(rng: np.random.Generator, count: int, draws: int) -> np.ndarray:
+    """So many draws of 0 to count - 1, [draws]: all in a random order, then all in another one."""
+    rounds = -(-draws // count)
+    return np.concatenate([rng.permutation(count) for _ in range(rounds)])[:draws]
+
+
 def generator(seed: int, stream: Stream, iteration: int = 0, rank: int = 0) -> np.random.Generator:
     """NumPy's generator of the numbers of a stream; arguments as for `key`."""
     return np.random.default_rng([seed, stream, iteration, rank])

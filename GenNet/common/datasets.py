@@ -155,7 +155,7 @@ def image_files(folder: Path) -> list[Path]:
                 f" --data_path {shlex.quote(str(parent.parent))}"
                 f" --category {shlex.quote(parent.name)}."
             )
-        siblings = _visible_folders(folder.parent)
+        siblings = visible_folders(folder.parent)
         there = f"; {folder.parent} holds {', '.join(siblings)}" if siblings else ""
         raise DatasetError(
             f"no image folder {folder}{there}; choose one with --data_path and --category."
@@ -211,7 +211,7 @@ def decode(paths: list[Path], image_size: int, fit: str) -> Dataset:
         ) from error
 
 
-def _visible_folders(folder: Path) -> list[str]:
+def visible_folders(folder: Path) -> list[str]:
     """Names of the folders in a folder, if it can be read."""
     try:
         names = [path.name for path in folder.iterdir() if os.path.isdir(path)]
