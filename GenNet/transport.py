@@ -50,16 +50,28 @@ class Transport:
         self._matchable = sum(min(count, most) for count in shard.sizes)  # of all workers
         self._potentials = shard.variable("transport/potentials", tf.zeros([shard.total]))
         self._fed = tf.placeholder(tf.float32, [len(self._kept), size])
-        self._images = tf.Variable(
-            *(self._fed, False), collections=[tf.GraphKeys.LOCAL_VARIABLES], name="transport/images"
-        )
+        self._images = self._held("images")
+        self._visible = None if model.visible is None else self._held("visible")
         # Share of the full learning rate; 0 before BEGIN.
         self.rate = tf.placeholder(tf.float32, [], "transport/rate")
 
+    def _held(self, name: str) -> tf.Variable:
+        """A variable of what is fed, in no checkpoint."""
+        local = [tf.GraphKeys.LOCAL_VARIABLES]
+        return tf.Variable(self._fed, False, collections=local, name=f"transport/{name}")
+
     def keep(self, images: np.ndarray) -> None:
-        """Take this worker's images, [n, S, S, 3] in [0, 255]."""
-        flat = images[self._kept].reshape(len(self._kept), -1).astype(np.float32)
-        self._model.session.run(self._images.initializer, {self._fed: flat / 127.5 - 1})
+        """Take this worker's images, [n, S, S, 3] in [0, 255], with hidden pixels at 0."""
+        rows = images[self._kept].astype(np.float32) / 127.5 - 1
+        if self._visible is not None:
+            visible = np.broadcast_to(self._model.visible[self._kept], rows.shape)
+            rows = np.where(visible, rows, 0)
+            self._start(self._visible, visible)
+        self._start(self._images, rows)
+
+    def _start(self, variable: tf.Variable, rows: np.ndarray) -> None:
+        fed = rows.reshape(len(rows), -1).astype(np.float32)
+        self._model.session.run(variable.initializer, {self._fed: fed})
 
     def share_of_rate(self, iteration: int, total: int) -> float:
         """What `rate` is fed in an iteration, counted from 0, of `total`."""
@@ -84,7 +96,7 @@ class Transport:
         images = self._images.read_value()
         with model.networks[0].precision(settings.precision):
             made = tf.reshape(model.generator(u), [count, images.shape[1]])
-        squares = tf.stop_gradient(quality.squared_distances(made, images))  # [M, n]
+        squares = tf.stop_gradient(self._squared_distances(made, images))  # [M, n]
         potentials = tf.gather(self._potentials.read_value(), self._kept)
         reduced = squares - potentials
         nearest, best = tf.argmin(reduced, 1), tf.reduce_min(reduced, 1)  # [M]
@@ -100,9 +112,20 @@ class Transport:
             ascent = tf.scatter_update(self._potentials, self._kept, ascended)
         start, end = ((grey / 127.5) ** 2 * float(images.shape[1]) for grey in TOLERANCE)
         c = start * (end / start) ** (1 - self.rate)
-        error = tf.reduce_sum(tf.square(made - tf.gather(images, nearest)), 1)
+        residual = made - tf.gather(images, nearest)
+        if self._visible is not None:
+            residual *= tf.gather(self._visible.read_value(), nearest)
+        error = tf.reduce_sum(tf.square(residual), 1)
         error = mine * c * tf.math.log1p(error / c)
         # The mean over all workers' batches is to be the sum over the workers.
         (whole,) = cluster.sum([tf.cast(batch, tf.float32)])
         error *= tf.cast(self.rate > 0, tf.float32) * whole / tf.cast(batch, tf.float32)
         return tf.reduce_mean(error) / (2 * sigma**2), ascent.op
+
+    def _squared_distances(self, made: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
+        """||f(u) - Y||^2 [M, n] of made [M, D] and images [n, D], of the pixels that are seen."""
+        squares = quality.squared_distances(made, images)
+        if self._visible is None:
+            return squares
+        hidden = 1 - self._visible.read_value()
+        return squares - tf.matmul(tf.square(made), hidden, transpose_b=True)
