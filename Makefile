@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run baselines cluster report docs test robust bench bench-gpu attack sentences format common clean
+.PHONY: run baselines cluster report docs test robust arrivals bench bench-gpu attack sentences format common clean
 
 run: $(VENV)/run-ready
 	$(BIN)/python GenNet/main.py
@@ -41,7 +41,7 @@ test: $(VENV)/test-ready
 	cd GenNet && ../$(BIN)/mypy --config-file ../pyproject.toml *.py common/*.py ../data/*.py
 	cd DesNet && ../$(BIN)/mypy --config-file ../pyproject.toml *.py
 	cd Baselines && ../$(BIN)/mypy --config-file ../pyproject.toml *.py
-	$(BIN)/mypy report.py compare.py cluster.py benchmarks/bench.py benchmarks/gpu.py benchmarks/robust.py attacks/attack.py docs/make.py
+	$(BIN)/mypy report.py compare.py cluster.py benchmarks/bench.py benchmarks/gpu.py benchmarks/robust.py benchmarks/arrivals.py attacks/attack.py docs/make.py
 	$(BIN)/python -m pytest
 
 # Every picture and figure of the README and docs/, from the code that is committed: two hours,
@@ -59,6 +59,10 @@ bench: $(VENV)/bench-ready
 # Both models with default flags on folders that no default is tuned to: an hour.
 robust: $(VENV)/run-ready
 	$(BIN)/python benchmarks/robust.py $(ROBUST)
+
+# Where new chains of DesNet arrive, and whether they stay: four hours.  ARRIVALS holds flags.
+arrivals: $(VENV)/run-ready
+	$(BIN)/python benchmarks/arrivals.py $(ARRIVALS)
 
 # The same steps on a GPU, for which TensorFlow and PyTorch are to be installed for CUDA.
 bench-gpu: $(VENV)/bench-ready

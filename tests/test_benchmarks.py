@@ -16,6 +16,7 @@ from GenNet import GenNet
 bench = load_file(ROOT / "benchmarks" / "bench.py")
 gpu = load_file(ROOT / "benchmarks" / "gpu.py")
 robust = load_file(ROOT / "benchmarks" / "robust.py")
+arrivals = load_file(ROOT / "benchmarks" / "arrivals.py")
 
 
 def operations(build):
@@ -116,3 +117,23 @@ def test_a_run_that_fails_is_a_row_of_the_table(monkeypatch, tmp_path, capsys):
     row = capsys.readouterr().out.splitlines()[1]
     assert row.count("no readable image in") == 2
     assert set(json.loads((tmp_path / "robust.json").read_text())["0"]) == {"one"}
+
+
+def test_chains_arrive_where_they_are_like_an_image():
+    noisy = IMAGES[[2, 2, 0]] + np.random.default_rng(0).normal(0, 8, (3, *IMAGES.shape[1:]))
+    told = arrivals.judged(np.concatenate([noisy, np.full_like(IMAGES[:1], 128)]), IMAGES)
+    assert told["arrived"] == 3 / 4  # a grey one is like none
+    assert told["counts"] == [1, 0, 2]
+
+
+def test_arrivals_are_written_of_every_run(finished, monkeypatch, tmp_path, capsys):
+    folder = next(path for path in finished if path.parent.name == "DesNet")
+    monkeypatch.setattr(arrivals, "learn", lambda *_: folder)
+    monkeypatch.setattr(arrivals, "JSON", tmp_path / "arrivals.json")
+    monkeypatch.setattr(arrivals, "CHAINS", 4)
+    arrivals.main(["--steps", "3", "--seeds", "5", "--categories", "some", "--name", "tiny"])
+    told = json.loads((tmp_path / "arrivals.json").read_text())["tiny"]["some"]["5"]
+    for start in arrivals.STARTS:
+        for when in ("arrived", "stayed"):
+            assert 4 * told[start][when]["arrived"] == sum(told[start][when]["counts"])
+    assert capsys.readouterr().out.splitlines()[-1].startswith("some           5 |")
