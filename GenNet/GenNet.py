@@ -240,22 +240,29 @@ class GenNet(Model):
         """
         step, rank = tf.cast(self._iteration, tf.int32), self.cluster.rank
         key = streams.key(self.settings.seed, Stream.INFERENCE, step, rank)
-        step_size = tf.gather(self._step_sizes, inputs.index)
+        # Of batches of known size, gradients ask for no shapes, and so for no values to compute.
+        size = self.shard.even_batch(self.settings.batch_size or 1)
+        index = tf.ensure_shape(inputs.index, [size])
+        images = tf.ensure_shape(images, [size, *images.shape[1:]])
+        visible = inputs.visible
+        if visible is not None:
+            visible = tf.ensure_shape(visible, [size, *visible.shape[1:]])
+        step_size = tf.gather(self._step_sizes, index)
         with self._network.precision(self.settings.precision):
             chains = self.langevin_dynamics(
-                tf.gather(self._chains, inputs.index),
+                tf.gather(self._chains, index),
                 images,
                 inputs.sigma,
                 step_size,
                 key,
-                visible=inputs.visible,
+                visible=visible,
             )
         if self.settings.sampler in samplers.TARGET_ACCEPTANCE:
             target = samplers.TARGET_ACCEPTANCE[self.settings.sampler]
             step_size = samplers.adapted_step_size(step_size, chains.acceptance_rate, target)
         elif self.settings.sampler == "langevin":  # halved for chains that were sent back
             step_size = tf.where_v2(chains.acceptance_rate > 0, step_size, step_size / 2)
-        place = inputs.index[:, None]
+        place = index[:, None]
         z = tf.tensor_scatter_nd_update(self._chains, place, chains.position)
         adapted = tf.tensor_scatter_nd_update(self._step_sizes, place, step_size)
         updates = [self._step_sizes.assign(adapted)]

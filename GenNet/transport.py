@@ -63,8 +63,9 @@ class Transport:
     def keep(self, images: np.ndarray) -> None:
         """Take this worker's images, [n, S, S, 3] in [0, 255], with hidden pixels at 0."""
         rows = images[self._kept].astype(np.float32) / 127.5 - 1
-        if self._visible is not None:
-            visible = np.broadcast_to(self._model.visible[self._kept], rows.shape)
+        visible = self._model.visible
+        if self._visible is not None and visible is not None:
+            visible = np.broadcast_to(visible[self._kept], rows.shape)
             rows = np.where(visible, rows, 0)
             self._start(self._visible, visible)
         self._start(self._images, rows)
@@ -90,12 +91,16 @@ class Transport:
         """
         model = self._model
         settings, cluster = model.settings, model.cluster
-        count, step = settings.prior_draws, tf.cast(tf.train.get_or_create_global_step(), tf.int32)
+        step = tf.cast(tf.train.get_or_create_global_step(), tf.int32)
         key = streams.key(settings.seed, Stream.TRANSPORT, step)
-        u = REACH * tf.random.stateless_normal([count, settings.z_dim], key)
+        begun = self.rate > 0
+        drawn = settings.prior_draws  # M
+        if cluster.size == 1:  # workers exchange as many numbers every time
+            drawn = tf.where_v2(begun, drawn, 1)  # a convolution of none fails
+        u = REACH * tf.random.stateless_normal([drawn, settings.z_dim], key)
         images = self._images.read_value()
         with model.networks[0].precision(settings.precision):
-            made = tf.reshape(model.generator(u), [count, images.shape[1]])
+            made = tf.reshape(model.generator(u), [-1, images.shape[1]])
         squares = tf.stop_gradient(self._squared_distances(made, images))  # [M, n]
         potentials = tf.gather(self._potentials.read_value(), self._kept)
         reduced = squares - potentials
@@ -119,7 +124,7 @@ class Transport:
         error = mine * c * tf.math.log1p(error / c)
         # The mean over all workers' batches is to be the sum over the workers.
         (whole,) = cluster.sum([tf.cast(batch, tf.float32)])
-        error *= tf.cast(self.rate > 0, tf.float32) * whole / tf.cast(batch, tf.float32)
+        error *= tf.cast(begun, tf.float32) * whole / tf.cast(batch, tf.float32)
         return tf.reduce_mean(error) / (2 * sigma**2), ascent.op
 
     def _squared_distances(self, made: tf.Tensor, images: tf.Tensor) -> tf.Tensor:

@@ -1,8 +1,11 @@
 """The forms that convolutions take beside TensorFlow's own, and beside sums written out."""
 
+import re
+
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+from conftest import gennet
 
 from common import convolutions
 
@@ -52,6 +55,50 @@ def test_transposed_convolutions_are_those_of_tensorflow(kernel, stride, channel
             evaluate(lambda x, w: convolutions.transposed_convolution(x, w, stride), x, weight),
             evaluate(lambda x, w, s=shape: tf.nn.conv2d_transpose(x, w, s, stride), x, weight),
         )
+
+
+def along(function, x, weight):
+    """The gradients, in `up` and the weight, of the gradient in x under `up`."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        x, weight = tf.constant(x), tf.constant(weight)
+        y = function(x, weight)
+        rng = np.random.default_rng(6)
+        up, v = tf.constant(rng.normal(size=y.shape)), tf.constant(rng.normal(size=x.shape))
+        (pulled,) = tf.gradients(y, x, up)
+        return session.run(tf.gradients(pulled, [up, weight], v))
+
+
+@pytest.mark.parametrize("size", [(2, 4), (8, 10)], ids=["few pixels", "many pixels"])
+@pytest.mark.parametrize("channels", [3, 6], ids=["colours", "many channels"])
+def test_derivatives_of_gradients_are_those_of_tensorflow(size, channels):
+    rng = np.random.default_rng(0)
+    weight = rng.normal(size=[5, 5, channels, 7])
+    x = rng.normal(size=[2, *size, 7])
+    shape = [2, 2 * size[0], 2 * size[1], channels]
+    agree(
+        along(lambda x, w: convolutions.transposed_convolution(x, w, 2), x, weight),
+        along(lambda x, w: tf.nn.conv2d_transpose(x, w, shape, 2), x, weight),
+    )
+
+
+def computed(tensor, feed):
+    """How many convolutions that are no transposed ones it takes, as they are seen to run."""
+    options, told = tf.RunOptions(trace_level=tf.RunOptions.FULL_TRACE), tf.RunMetadata()
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        session.run(tensor, feed, options, told)
+    labels = [n.timeline_label for device in told.step_stats.dev_stats for n in device.node_stats]
+    return sum(re.search(r"= \w*Conv2D\(", label) is not None for label in labels)
+
+
+def test_a_derivative_along_a_direction_computes_no_gradient():
+    model = gennet(image_size=64)
+    with tf.Graph().as_default():
+        z = tf.placeholder(tf.float32, [3, 2])
+        (gradient,) = tf.gradients(tf.reduce_sum(model.generator(z) ** 2), z)
+        feed = {z: np.zeros([3, 2])}
+        assert computed(gradient, feed) == 3  # one of the four layers is a product
+        assert computed(model.jacobian(z), feed) == 0
 
 
 @pytest.mark.parametrize("size", [3, 9], ids=["few pixels", "many pixels"])

@@ -82,6 +82,11 @@ class Shard:
         """Batches that it takes to see every image once; each has an image of every worker."""
         return min(math.ceil(self.total / batch_size), min(self.sizes))
 
+    def even_batch(self, batch_size: int) -> int | None:
+        """How many images each batch has of this worker's; None where they differ."""
+        each, rest = divmod(self.count, self.batches_per_epoch(batch_size))
+        return None if rest else each
+
     def iterations(self, settings: Settings, num_epochs: int | None = None) -> int:
         """Iterations in so many epochs, by default those of the settings, which are resolved."""
         epochs = num_epochs or settings.num_epochs or 0
