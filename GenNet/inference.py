@@ -31,6 +31,13 @@ class Draws(NamedTuple):
     acceptance_rate: np.ndarray  # [n, C]
 
 
+class Drawing(NamedTuple):
+    """Chains in a graph."""
+
+    fed: dict[str, tf.Tensor]
+    drawn: tuple[tf.Tensor, tf.Tensor]  # the path [l, B, d] and the acceptance rates [B]
+
+
 class Inputs(NamedTuple):
     """What is fed to the graph of the model."""
 
@@ -61,6 +68,7 @@ class Posterior:
     def __init__(self, model: GenNet) -> None:
         self._model = model
         self._inputs = model.inputs
+        self._drawing: dict[str, Drawing] = {}  # by precision
 
     def run_chains(
         self,
@@ -75,6 +83,7 @@ class Posterior:
         visible: np.ndarray | None = None,
         reference: np.ndarray | None = None,
         sigma: float | None = None,
+        precision: str = "float32",
     ) -> tuple[np.ndarray, np.ndarray]:
         """Run chains of p(Z | Y) by the model's sampler.
 
@@ -89,11 +98,14 @@ class Posterior:
             visible: likewise, [B, S, S, 1] or [1, S, S, 1]; None if the model sees whole images.
             reference: [B, d], where the preconditioned sampler takes its J; by default at z.
             sigma: standard deviation of the noise; by default the model's.
+            precision: that f is computed in; learning's is that of the settings.
 
         Returns:
             The path [l, B, d] and the acceptance rates [B].
         """
-        fed, drawn = self._drawing
+        if precision not in self._drawing:
+            self._drawing[precision] = self._draw(precision)
+        fed, drawn = self._drawing[precision]
         values = {
             **{"step_size": step_size, "num_steps": num_steps, "first_step": first_step},
             **{"rank": rank, "stream": stream, "reference": z if reference is None else reference},
@@ -115,11 +127,10 @@ class Posterior:
         feed = {**self._seen(images, visible), self._inputs.z: z}
         return self._model.session.run(self._metric, feed).astype(np.float64)
 
-    @cached_property
-    def _drawing(self) -> tuple[dict[str, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-        """What is fed, and the path [l, B, d] and acceptance rates [B] of the chains."""
+    def _draw(self, precision: str) -> Drawing:
+        """Build the chains."""
         model = self._model
-        with model.session.graph.as_default():
+        with model.session.graph.as_default(), model.networks[0].precision(precision):
             d = model.settings.z_dim
             fed = {
                 "step_size": tf.placeholder(tf.float32, [None], "step_size"),
@@ -141,7 +152,7 @@ class Posterior:
                 keep_path=True,
                 reference=fed["reference"],
             )
-            return fed, (chains.path, chains.acceptance_rate)
+            return Drawing(fed, (chains.path, chains.acceptance_rate))
 
     @cached_property
     def _metric(self) -> tf.Tensor:
@@ -180,6 +191,7 @@ def draw_posterior(
     num_draws: int,
     num_warm_up: int,
     advance: Callable[[int], object] = lambda steps: None,
+    precision: str = "float32",
 ) -> Draws:
     """Draw from p(Z_i | Y_i; W) by CHAINS chains an image of the model's own sampler.
 
@@ -195,6 +207,7 @@ def draw_posterior(
         num_draws: of each chain.
         num_warm_up: steps before them.
         advance: called with the number of steps of chains that have just been taken.
+        precision: that f is computed in along the chains.
     """
     n, d = len(images), model.settings.z_dim
     inferred = model.latents()[:n]  # [n, d]
@@ -219,7 +232,7 @@ def draw_posterior(
         of = chains // CHAINS  # the image of each chain
         rest = {
             **{"images": images[of], "visible": _visible(model, of), "reference": inferred[of]},
-            **{"stream": Stream.POSTERIOR, "rank": int(chains[0])},
+            **{"stream": Stream.POSTERIOR, "rank": int(chains[0]), "precision": precision},
         }
         parts.append(
             _draw(model, start[chains], step_size[chains], num_draws, num_warm_up, advance, rest)

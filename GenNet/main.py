@@ -213,7 +213,8 @@ class Experiment(experiment.Experiment):
         num_warm_up = num_draws // 5
         total = len(images) * CHAINS * (num_draws + num_warm_up)
         with tqdm(total=total, desc="Posterior chains", leave=False, dynamic_ncols=True) as bar:
-            draws = draw_posterior(model, images, num_draws, num_warm_up, bar.update)
+            precision = model.settings.precision  # that of the chains that learned
+            draws = draw_posterior(model, images, num_draws, num_warm_up, bar.update, precision)
         r_hat, size = diagnostics.convergence(draws.z)
         number = diagnostics.number
         return {
