@@ -5,6 +5,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pytest
 from conftest import ROOT, load_file, save_image
 
 from common import cluster, datasets, shards
@@ -102,3 +103,13 @@ def test_an_epoch_has_every_image_once():
             epoch = [shard.batch_indices(i, batch_size, 0) for i in range(batches, 2 * batches)]
             assert all(len(index) for index in epoch)
             assert sorted(np.concatenate(epoch)) == list(range(size))
+            lengths = {len(index) for index in epoch}
+            assert shard.even_batch(batch_size) == (lengths.pop() if len(lengths) == 1 else None)
+
+
+@pytest.mark.parametrize(("total", "batch_size"), [(12, 8), (12, 4), (11, 11), (3, 5), (7, 3)])
+def test_even_batches_are_told_from_others(total, batch_size):
+    shard = Shard((total,))
+    batches = range(shard.batches_per_epoch(batch_size))
+    lengths = {len(shard.batch_indices(i, batch_size, 0)) for i in batches}
+    assert shard.even_batch(batch_size) == (lengths.pop() if len(lengths) == 1 else None)

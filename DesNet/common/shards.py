@@ -84,6 +84,8 @@ class Shard:
 
     def even_batch(self, batch_size: int) -> int | None:
         """How many images each batch has of this worker's; None where they differ."""
+        if self.cluster.size == 1 and batch_size < self.total:  # the last one has the rest
+            return None if self.total % batch_size else batch_size
         each, rest = divmod(self.count, self.batches_per_epoch(batch_size))
         return None if rest else each
 
