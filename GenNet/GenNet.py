@@ -345,7 +345,8 @@ class GenNet(Model):
             prior = (1/n) sum_i ||Z_i||^2 / 2; how the sampler went: acceptance_rate, the mean
             step_size, score_magnitude v(t), the mean |d log p(Y, Z) / dZ| along the chains, and
             energy_difference d(t), the mean gain in log p(Y, Z) from their start to their end;
-            gradient_norm = ||L'(W)||, at the noise of the iteration; and roll_backs so far.
+            gradient_norm, that of what Adam is given, ||L'(W)|| without draws, at the noise of the
+            iteration; and roll_backs so far.
 
         Raises:
             DivergenceError: going back again and again does not help.

@@ -73,10 +73,10 @@ def learn(
         squared = model.squared_error(inferred, images, inputs.visible)  # [B]
         loss = model.reconstruction_loss(squared, inputs.sigma)
         psnr = psnr_of_seen(squared, images, inputs.visible)
-        objective, ascents = loss, []
+        objective = loss
         if model.transport is not None:
-            of_draws, ascent = model.transport.loss(inputs.sigma, tf.shape(images)[0])
-            objective, ascents = loss + of_draws, [ascent]
+            of_draws, ascend = model.transport.loss(inputs.sigma, tf.shape(images)[0])
+            objective = loss + of_draws
         rate = inputs.learning_rate * guard.rate_factor
         adam = tf.train.AdamOptimizer(rate, model.settings.beta1, BETA2)
         variables = [v for network in model.networks for v in network.variables()]
@@ -90,7 +90,9 @@ def learn(
         error = 2 * inputs.sigma**2 * loss / untrained
         apply = partial(adam.apply_gradients, list(zip(gradients, variables, strict=True)))
         sane, updates = guard.step(apply, finite, error, inputs.index)
-        return Learning(loss, psnr, norm, rate, sane, [*updates, *ascents])
+        if model.transport is not None:
+            updates.append(ascend(sane))
+        return Learning(loss, psnr, norm, rate, sane, updates)
 
 
 def record(

@@ -103,8 +103,9 @@ class Settings(flags.Settings):
         None,
         whole(0, 1024),
         "draws of the prior in an iteration, each matched with a training image and learned, so"
-        " that all of the plane shows images (0, the assignment: none; default: as many as images,"
-        f" of a z of up to {PLANE} dimensions where nothing is held out or hidden, else none)",
+        " that all of the plane shows images (0, the assignment: none; default: as many as images"
+        f" in it, of a z of up to {PLANE} dimensions where nothing is held out or hidden, else"
+        " none)",
         group="learning",
     )
     decay: float = setting(

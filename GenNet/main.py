@@ -198,7 +198,8 @@ class Experiment(experiment.Experiment):
     def posterior_chains(self, iterations: int) -> dict[str, Any]:
         """How well chains of the run's own sampler draw from p(Z | Y; W), CHAINS of them an image.
 
-        They take at most a tenth of the steps of the run's `iterations`; posterior.py takes more.
+        They take about a tenth of the steps of the run's `iterations`, and at most PASSES;
+        posterior.py takes more.
 
         Returns:
             r_hat, the worst of the images; effective_sample_size, the least; both by image; the

@@ -15,6 +15,7 @@ a Cauchy law, c log(1 + ||f(u) - Y_i||^2 / c), of which large ones pull little.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,7 +31,9 @@ REACH = 1.25  # standard deviations of the draws: the pictures go farther than m
 BEGIN = 0.2  # share of the run after which draws are matched: first the z find their order
 RATE = 0.3  # of the potentials, in mean squared distances
 LIMIT = 0.25  # of a potential, likewise: no image takes draws from where another one is drawn well
-TOLERANCE = 16.0, 5.0  # grey levels: root of c / D, while the learning rate is full, and at its end
+# Grey levels: root of c / D, of D numbers that are seen, while the learning rate is full, and at
+# its end.
+TOLERANCE = 16.0, 5.0
 NUMBERS = 25_000_000  # of the images that draws are matched with, 100 MB: 2034 of 64 x 64
 
 
@@ -79,8 +82,10 @@ class Transport:
         settings, progress = self._model.settings, iteration / total
         return settings.rate(progress) / settings.learning_rate if progress >= BEGIN else 0.0
 
-    def loss(self, sigma: tf.Tensor, batch: tf.Tensor) -> tuple[tf.Tensor, tf.Operation]:
-        """The mean over the draws of c log(1 + ||f(u) - Y||^2 / c) / (2 sigma^2); and the ascent.
+    def loss(
+        self, sigma: tf.Tensor, batch: tf.Tensor
+    ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Operation]]:
+        """The mean over the draws of c log(1 + ||f(u) - Y||^2 / c) / (2 sigma^2).
 
         Of several workers all have the same draws, and each learns those that are nearest to an
         image of its own.
@@ -88,6 +93,10 @@ class Transport:
         Args:
             sigma: standard deviation of the noise.
             batch: how many images this worker learns in the iteration.
+
+        Returns:
+            The mean, and what makes the ascent of the potentials, told whether the iteration
+            counts.
         """
         model = self._model
         settings, cluster = model.settings, model.cluster
@@ -113,19 +122,23 @@ class Transport:
         lacking = 1 / self._matchable - tf.reduce_mean(matched, 0)
         ascended = potentials + RATE * self.rate * scale * lacking
         ascended = tf.clip_by_value(ascended, -LIMIT * scale, LIMIT * scale)
-        with tf.control_dependencies([nearest]):
-            ascent = tf.scatter_update(self._potentials, self._kept, ascended)
-        start, end = ((grey / 127.5) ** 2 * float(images.shape[1]) for grey in TOLERANCE)
-        c = start * (end / start) ** (1 - self.rate)
-        residual = made - tf.gather(images, nearest)
+
+        def ascend(sane: tf.Tensor) -> tf.Operation:
+            stand = tf.where_v2(sane, ascended, potentials)
+            return tf.scatter_update(self._potentials, self._kept, stand).op
+
+        residual, numbers = made - tf.gather(images, nearest), float(images.shape[1])
         if self._visible is not None:
-            residual *= tf.gather(self._visible.read_value(), nearest)
+            seen = tf.gather(self._visible.read_value(), nearest)
+            residual, numbers = residual * seen, tf.reduce_sum(seen, 1)
+        start, end = ((grey / 127.5) ** 2 for grey in TOLERANCE)
+        c = numbers * start * (end / start) ** (1 - self.rate)
         error = tf.reduce_sum(tf.square(residual), 1)
         error = mine * c * tf.math.log1p(error / c)
         # The mean over all workers' batches is to be the sum over the workers.
         (whole,) = cluster.sum([tf.cast(batch, tf.float32)])
         error *= tf.cast(begun, tf.float32) * whole / tf.cast(batch, tf.float32)
-        return tf.reduce_mean(error) / (2 * sigma**2), ascent.op
+        return tf.reduce_mean(error) / (2 * sigma**2), ascend
 
     def _squared_distances(self, made: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
         """||f(u) - Y||^2 [M, n] of made [M, D] and images [n, D], of the pixels that are seen."""

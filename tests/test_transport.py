@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from conftest import SIDE, built, gennet
 
+from common.guard import DivergenceError
 from generator_settings import Settings
 from transport import BEGIN
 
@@ -69,6 +70,16 @@ def test_potentials_ascend_where_images_lack_draws():
     moved = model.session.run(value)
     assert moved.sum() == pytest.approx(0, abs=1e-3 * float(np.abs(moved).max()))
     assert moved[share.argmax()] < 0 < moved[share.argmin()]
+
+
+def test_iterations_that_do_not_count_leave_the_potentials(monkeypatch):
+    monkeypatch.setattr("transport.BEGIN", 0)
+    model = built(gennet(COUNT, prior_draws=6, num_epochs=2))
+    with model.session.graph.as_default():
+        value = model.transport._potentials.read_value()
+    with pytest.raises(DivergenceError):
+        next(model.train(np.full_like(IMAGES, np.nan)))
+    np.testing.assert_array_equal(model.session.run(value), 0)
 
 
 def test_draws_are_matched_where_a_plane_is_shown_and_nothing_is_held_out():
