@@ -42,7 +42,7 @@ class Heights:
             sigma: noise on them, in grey levels.
         """
         self.kept = fitting.evenly(count, MOST)  # which of the images
-        self._block = max(1, image_size // SIDE)
+        self._block = image_size // SIDE
         self._side = image_size // self._block
         self._sigma = sigma
 
@@ -67,6 +67,11 @@ class Heights:
         squares = tf.reduce_sum(tf.square(pooled[:, None] - self.thumbnails), 2)  # [B, N]
         weights = tf.nn.softmax(-squares * self._block**2 / (2 * self._sigma**2))
         return tf.cast(tf.linalg.matvec(weights, self.values), y.dtype)
+
+    def reset(self, session: tf.Session) -> None:
+        """Set them to 0."""
+        with session.graph.as_default():
+            self.values.load(np.zeros(len(self.kept)), session)
 
     def _pooled(self, y: tf.Tensor) -> tf.Tensor:
         """P Y: [B, S, S, 3] -> [B, T T 3]."""
@@ -98,7 +103,7 @@ class Heights:
             pooled = self._pooled(x)
             p, h = (tf.placeholder(tf.float32, v.shape) for v in (self.thumbnails, self.values))
             keep, add = self.thumbnails.assign(p), self.values.assign(h)
-        session.run(add, {h: np.zeros(len(self.kept))})
+        self.reset(session)
         every = np.arange(max(CHAINS, len(images))) % len(images)
         noisy = images[every]
         noisy += self._sigma * rng.standard_normal(noisy.shape, np.float32)

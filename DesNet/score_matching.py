@@ -205,6 +205,8 @@ class ScoreMatching:
         detail = images[kept] - model.mean_colour - colours[kept, None, None]
         self._neighbours.keep(model.session, detail, colours[kept])
         del detail
+        if first < total:  # learning goes on: what was level is not any more
+            self._network.heights.reset(model.session)
         # Of a part of the images, the score of all is only known in the mean.
         exact = len(kept) == len(images) and model.cluster.size == 1
         stand = model.session.run(self._chains)
@@ -227,9 +229,9 @@ class ScoreMatching:
                 self._rate: settings.rate(iteration, total),
             }
             record, stand = self._repeat(feed, iteration, chain_level == chain_level.max())
+            if iteration + 1 == total:  # before the last checkpoint
+                self._level_out(images)
             yield {"iteration": iteration + 1, **record}
-        if first < total:
-            self._level_out(images)
 
     def _level_out(self, images: np.ndarray) -> None:
         """Make the images, [N, S, S, 3] of this worker, as likely as each other."""

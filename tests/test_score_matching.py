@@ -154,6 +154,20 @@ def test_images_are_as_likely_as_each_other(learned):
     assert np.abs(learned.session.run(slope)).max() < 1e-3
 
 
+def test_heights_are_in_the_last_checkpoint_and_gone_when_learning_goes_on():
+    model = built(desnet(**LADDER))
+    with model.session.graph.as_default():
+        values = model.networks[0].heights.values.read_value()
+    records = model.train(IMAGES, 3)
+    for _ in range(2):
+        next(records)
+    assert not model.session.run(values).any()
+    next(records)  # of the last iteration, after which a run writes a checkpoint
+    assert model.session.run(values).all()
+    next(model.train(IMAGES, 5))
+    assert not model.session.run(values).any()
+
+
 def test_a_chain_in_pieces_takes_the_path_of_the_whole():
     # Of few levels, the long steps of a network that knows nothing would magnify what is rounded.
     model = built(desnet(**LADDER | {"num_steps": 128}))
