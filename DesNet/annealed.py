@@ -2,7 +2,7 @@
 
 For p(x) = exp[f(x)] r(x) / Z, with the reference r normalised, chains go from exact samples of the
 reference along the path p_b(x) ~ exp[b f(x)] r(x), b = b_0, ..., b_K from 0 to 1.  At every b_k but
-the last a chain makes a Metropolis-tested move that leaves p_b alone, and gains
+the first a chain makes a Metropolis-tested move that leaves p_b alone, and gains
 
     log w = sum_k (b_k - b_{k-1}) f(x_{k-1}),    E[w] = Z,
 

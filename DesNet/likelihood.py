@@ -43,6 +43,7 @@ import out_of_distribution
 from common import flags, likelihood, quality, run_folder
 from common.console import say
 from common.endings import shown
+from common.experiment import EVALUATED
 from common.files import check_writable
 from common.ownership import owned
 from common.run_folder import RunError
@@ -143,11 +144,12 @@ def tell(
     model: DesNet,
     parts: dict[str, np.ndarray],
     names: dict[str, list[str]],
+    every: np.ndarray,
     found: annealed.Bracket,
     areas: dict[str, dict[str, float]],
     args: argparse.Namespace,
 ) -> dict[str, Any]:
-    """What likelihood.json says."""
+    """What likelihood.json says, of some images, and of chains beside `every` learned one."""
     dimensions = parts["learned"][0].size
     forward, reverse = found.forward, found.reverse
     width = reverse.log_mean - forward.log_mean
@@ -182,9 +184,9 @@ def tell(
         temperatures=args.temperatures,
         sampler=args.sampler,
         ends={
-            "training images": where(model, parts["learned"] - model.mean_colour, parts["learned"]),
-            "from the reference": where(model, found.annealed.position, parts["learned"]),
-            SETTLED[model.levels is not None]: where(model, found.settled, parts["learned"]),
+            "training images": where(model, every - model.mean_colour, every),
+            "from the reference": where(model, found.annealed.position, every),
+            SETTLED[model.levels is not None]: where(model, found.settled, every),
         },
         area_under_the_curve=areas,
     )
@@ -230,17 +232,24 @@ def use(args: argparse.Namespace) -> None:
     folder = learned.folder
     with owned(folder.folder):
         parts, names = learned.images(likelihood.MEASURED)
-        check_writable(folder.folder / likelihood.FILE)
+        for name in (likelihood.FILE, "energies.png"):
+            check_writable(folder.folder / name)
         model = load(folder.folder)
         if not np.isfinite(model.energies(parts["learned"])).all():
             raise RunError(f"the run in {folder.folder} has diverged: choose another run.")
         if args.temperatures is None:
             args.temperatures = LADDER if model.levels else OTHERS
-        starts = arrivals(model, parts["learned"], args.chains)
-        found = find_log_z(model, starts, parts["learned"], args)
+        every = learned.images()[0]["learned"]
+        if model.levels and len(every) < len(learned.names):
+            raise RunError(
+                f"the run in {folder.folder} has learned {len(learned.names)} images, and shows"
+                f" {len(every)}: log Z takes all of them. Choose a run of at most {EVALUATED}."
+            )
+        starts = arrivals(model, every, args.chains)
+        found = find_log_z(model, starts, every, args)
         made = found.settled + model.mean_colour
         values, areas = out_of_distribution.measure(model, parts, made, likelihood.MEASURED)
-        report = tell(model, parts, names, found, areas, args)
+        report = tell(model, parts, names, every, found, areas, args)
         size = parts["learned"][0].size
         beyond = constant(model, size, report["log_z"])
         bits = {name: likelihood.bits_per_dim(of - beyond, size) for name, of in values.items()}

@@ -18,6 +18,7 @@ from common.figures import DPI
 from common.streams import Stream
 from DesNet import DesNet
 
+FOLDERS = 8  # beside the run's own, at most
 PATCH = 8  # pixels: side of the patches that are shuffled
 INLIERS = ("learned", "held-out", "synthesized")  # what the others are told from
 SIZE = (760, 96, 34)  # pixels of the chart: its width, its axis and title, and a row
@@ -40,16 +41,19 @@ def shuffled_patches(images: np.ndarray, rng: np.random.Generator) -> np.ndarray
 
 
 def other_categories(model: DesNet, most: int) -> dict[str, np.ndarray]:
-    """The first images of the folders beside the run's own, as large as its, by folder."""
-    settings, found = model.settings, {}
+    """The first images of FOLDERS beside the run's own, as large as its, by folder and a "/"."""
+    settings = model.settings
+    found: dict[str, np.ndarray] = {}
     for name in datasets.visible_folders(settings.data_path):
+        if len(found) == FOLDERS:
+            break
         if name == settings.category:
             continue
         with suppress(DatasetError):  # a folder that cannot be read
             files = datasets.image_files(settings.data_path / name)[:most]
             images = datasets.decode(files, settings.image_size, settings.fit).images
             if len(images):  # it is no folder of something else
-                found[name] = images
+                found[f"{name}/"] = images
     return found
 
 

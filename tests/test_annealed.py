@@ -252,12 +252,12 @@ def test_the_likelihood_of_a_ladder_and_what_it_tells_apart(many, command, mains
     run = tmp_path / "output" / "cats"
     command([str(run), "--chains=4", "--temperatures=10"])
     told = json.loads((run / likelihood.FILE).read_text())
-    assert set(told["area_under_the_curve"]) == {"other", "shuffled patches", "noise"}
+    assert set(told["area_under_the_curve"]) == {"other/", "shuffled patches", "noise"}
     for areas in told["area_under_the_curve"].values():
         assert set(areas) == {"learned", "synthesized"}
         assert all(0 <= area <= 1 for area in areas.values())
     assert set(told["ends"]) == {"training images", "from the reference", "from noise, settled"}
-    assert "Told from other, area under the curve" in capsys.readouterr().out
+    assert "Told from other/, area under the curve" in capsys.readouterr().out
     assert PIL.Image.open(run / "energies.png").size[0] == 760
     page = report_of(run)
     assert "How likely images are" in page
@@ -270,6 +270,18 @@ def test_the_likelihood_of_a_ladder_and_what_it_tells_apart(many, command, mains
         images_in, energy_out = energy.inputs["images"].name, energy.outputs["energy"].name
         found = session.run(energy_out, {images_in: images})
     np.testing.assert_allclose(found, model.energies(images), rtol=1e-5)
+
+
+def test_log_z_of_a_ladder_takes_all_of_its_images(
+    many, command, mains, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("common.experiment.EVALUATED", 2)
+    shutil.copytree(many / "cats", tmp_path / "cats")
+    words = ["--learning=score_matching", "--T=32", "--num_epochs=1"]
+    mains["DesNet"].main(flags("DesNet", tmp_path, tmp_path / "output", *words))
+    capsys.readouterr()
+    said = fails(capsys, command, [str(tmp_path / "output" / "cats")])
+    assert "log Z takes all of them" in said
 
 
 def test_shuffled_patches_are_those_of_the_image():
