@@ -60,7 +60,7 @@ bench: $(VENV)/bench-ready
 robust: $(VENV)/run-ready
 	$(BIN)/python benchmarks/robust.py $(ROBUST)
 
-# Where new chains of DesNet arrive, and whether they stay: four hours.  ARRIVALS holds flags.
+# Where new chains of DesNet arrive, and whether they stay: two hours and a half.  ARRIVALS holds flags.
 arrivals: $(VENV)/run-ready
 	$(BIN)/python benchmarks/arrivals.py $(ARRIVALS)
 

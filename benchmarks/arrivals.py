@@ -1,10 +1,10 @@
 """How many new chains of DesNet arrive at an image, at which ones, and whether they stay there.
 
-Learns every category with default flags and every seed, under output/arrivals/, unless it is there;
-then runs CHAINS chains from noise and as many from mean images, and all of them on.  A chain has
-arrived where it is at 20 dB and an SSIM of 0.6 to the training image nearest to it.  Writes
-arrivals.json next to this file, after every run, with the commit that it is of: 40 minutes a run on
-2 cores.  Example: python benchmarks/arrivals.py --data_path ~/photos --name photographs
+Learns every category with default flags and every seed, under output/arrivals/COMMIT/, unless it
+is there; then runs CHAINS chains from noise and as many from mean images, and all of them on.  A
+chain has arrived where it is at 20 dB and an SSIM of 0.6 to the training image nearest to it.
+Writes arrivals.json next to this file, after every run, with the commit that it is of: 25 minutes a
+run on 2 cores.  Example: python benchmarks/arrivals.py --data_path ~/photos --name photographs
 """
 
 import argparse
@@ -22,7 +22,7 @@ import numpy as np  # noqa: E402
 from robust import commit  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
-from common import flags, quality, run_folder  # noqa: E402
+from common import endings, flags, quality, run_folder  # noqa: E402
 from common.files import read_json, write_json  # noqa: E402
 
 JSON = HERE / "arrivals.json"  # name of the images -> category -> seed -> figures
@@ -46,11 +46,13 @@ def make_parser() -> flags.Parser:
 
 def learn(args: argparse.Namespace, category: str, seed: int) -> Path:
     """The folder of a default run, which is made unless it is there."""
-    output = ROOT / "output" / "arrivals" / args.name
+    output = ROOT / "output" / "arrivals" / commit() / args.name
     words = [str(ROOT / "DesNet" / "main.py"), f"--data_path={args.data_path}"]
     words += [f"--category={category}", f"--seed={seed}", f"--output_dir={output}"]
     words += [f"--name={category}_{seed}", "--resume=auto"]
-    subprocess.run([sys.executable, *words], check=True)
+    done = subprocess.run([sys.executable, *words])
+    if done.returncode:  # it has said why
+        sys.exit(done.returncode)
     return output / f"{category}_{seed}"
 
 
@@ -100,19 +102,26 @@ def line(category: str, seed: int, told: dict[str, Any]) -> str:
     return " |".join(cells)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Measure, print and write; a mistake of the user's ends it with a sentence and exit code 2."""
-    args = make_parser().parse_args(arguments)
+def run(args: argparse.Namespace) -> None:
+    """Measure, print and write."""
+    results = read_json(JSON) if JSON.exists() else {}
     print("category    seed |from noise: arrived, images; SSIM, out of range |and after more steps")
     print("                 |from mean images                                |and after more steps")
     for category in args.categories:
         for seed in args.seeds:
             told = measure(learn(args, category, seed), args.steps) | {"commit": commit()}
-            results = read_json(JSON) if JSON.exists() else {}
             of_seeds = results.setdefault(args.name, {}).setdefault(category, {})
             of_seeds[str(seed)] = told
             write_json(JSON, results)
             print(line(category, seed, told), flush=True)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; a mistake of the user's ends it with a sentence and exit code 2."""
+    parser = make_parser()
+    endings.end_in_a_sentence(
+        parser.prog, lambda: run(parser.parse_args(arguments)), "stopped; runs that ended are kept"
+    )
 
 
 if __name__ == "__main__":
