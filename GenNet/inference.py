@@ -68,7 +68,7 @@ class Posterior:
     def __init__(self, model: GenNet) -> None:
         self._model = model
         self._inputs = model.inputs
-        self._drawing: dict[str, Drawing] = {}  # by precision
+        self._drawings: dict[str, Drawing] = {}  # by precision
 
     def run_chains(
         self,
@@ -103,9 +103,7 @@ class Posterior:
         Returns:
             The path [l, B, d] and the acceptance rates [B].
         """
-        if precision not in self._drawing:
-            self._drawing[precision] = self._draw(precision)
-        fed, drawn = self._drawing[precision]
+        fed, drawn = self._drawing(precision)
         values = {
             **{"step_size": step_size, "num_steps": num_steps, "first_step": first_step},
             **{"rank": rank, "stream": stream, "reference": z if reference is None else reference},
@@ -127,8 +125,13 @@ class Posterior:
         feed = {**self._seen(images, visible), self._inputs.z: z}
         return self._model.session.run(self._metric, feed).astype(np.float64)
 
-    def _draw(self, precision: str) -> Drawing:
-        """Build the chains."""
+    def _drawing(self, precision: str) -> Drawing:
+        """The chains, built when they are first asked for."""
+        if precision not in self._drawings:
+            self._drawings[precision] = self._build(precision)
+        return self._drawings[precision]
+
+    def _build(self, precision: str) -> Drawing:
         model = self._model
         with model.session.graph.as_default(), model.networks[0].precision(precision):
             d = model.settings.z_dim

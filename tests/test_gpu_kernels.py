@@ -59,7 +59,7 @@ def is_small(use):
 def generator_graph(**options):
     """That of an iteration, of chains that are drawn after it, and of their metric."""
     model = built(gennet(num_cores=0, num_leapfrog=1, **options))
-    assert model.posterior._drawing and model.posterior._metric is not None
+    assert model.posterior._drawing("float32") and model.posterior._metric is not None
     return model.session.graph
 
 
