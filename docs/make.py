@@ -77,12 +77,13 @@ RUNS: dict[str, dict[str, str]] = {  # of which images -> name -> command
 # Runs of which more is measured, and how: a picture of a posterior takes fewer draws than a table.
 POSTERIOR = "GenNet/posterior.py --output_dir {output} --category {name}"
 LIKELIHOOD = "DesNet/likelihood.py {output}/{name}"
+SAMPLES = "DesNet/synthesize.py {output}/{name} --start noise --count 64 --nearest"
 MEASURED = {
-    "drawn/gennet": f"{POSTERIOR} --draws 500",
-    "photographs/gennet": f"{POSTERIOR} --draws 500",
-    **dict.fromkeys(
-        ("drawn/desnet", "photographs/egret_0", "photographs/lion_tiger_0"), LIKELIHOOD
-    ),
+    "drawn/gennet": (f"{POSTERIOR} --draws 500",),
+    "photographs/gennet": (f"{POSTERIOR} --draws 500",),
+    "drawn/desnet": (LIKELIHOOD, SAMPLES),
+    "photographs/egret_0": (LIKELIHOOD,),
+    "photographs/lion_tiger_0": (LIKELIHOOD,),
 }
 PICTURES = {  # in docs/ -> the run of drawn images, and its picture
     "gennet_reconstruction.png": ("gennet", "reconstruction.png"),
@@ -93,6 +94,7 @@ PICTURES = {  # in docs/ -> the run of drawn images, and its picture
     "desnet_langevin.png": ("desnet", "langevin.png"),
     "desnet_long_run.png": ("desnet", "long_run.png"),
     "desnet_energies.png": ("desnet", "energies.png"),
+    "desnet_samples.png": ("desnet", "synthesized.png"),
     "desnet_long_run_short.png": ("short", "long_run.png"),
 }
 REPORTED = ("gennet", "desnet")  # runs on the page of which report.png is a picture
@@ -137,17 +139,17 @@ def committed(code: Sequence[str] = CODE) -> str:
 
 def learn(command: str, folder: Path, photographs: Path | None) -> None:
     """Make a run in `folder`, unless it is there."""
-    if (folder / "done").exists():
+    measured = MEASURED.get(f"{folder.parent.name}/{folder.name}", ())
+    done = folder / "done"
+    if done.exists() and done.read_text() == repr(measured):
         return
     where = [f"--output_dir={folder.parent}", f"--name={folder.name}", "--resume=auto"]
     if photographs:
         where.append(f"--data_path={photographs}")
     run_python([*command.split(), *where])
-    how = MEASURED.get(f"{folder.parent.name}/{folder.name}")
-    if how is not None:
-        words = [word.format(output=folder.parent, name=folder.name) for word in how.split()]
-        run_python(words)
-    (folder / "done").touch()
+    for how in measured:
+        run_python([word.format(output=folder.parent, name=folder.name) for word in how.split()])
+    done.write_text(repr(measured))
 
 
 def figures_of(folder: Path, command: str, commit: str) -> dict[str, Any]:
@@ -313,6 +315,7 @@ def rendered(figures: dict[str, Any]) -> dict[str, str]:
         **{half: figures[half] for half in RUNS},
         "benchmark": json.loads((ROOT / "benchmarks" / "results.json").read_text()),
         "robust": json.loads((ROOT / "benchmarks" / "robust.json").read_text())["0"],
+        "arrivals": json.loads((ROOT / "benchmarks" / "arrivals.json").read_text()),
         "families": figures.get("families", {}).get("categories", {}),
         "table": table,
         "abilities": ABILITIES,
@@ -358,6 +361,10 @@ def main(arguments: list[str] | None = None) -> None:
     ):
         parser.error(f"--only: no run is called {', '.join(sorted(unknown))}; see RUNS")
     figures = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
+    if args.only is not None and not args.photographs:
+        kept = {name for name, (run, _) in PICTURES.items() if run not in args.only}
+        if lacking := kept - figures.get("pictures", {}).keys():
+            parser.error(f"--only: {', '.join(sorted(lacking))} was never made: make it as well")
     if args.families:
         figures["families"] = make_families()
     elif args.photographs and not args.texts:
