@@ -44,9 +44,9 @@ def make_parser() -> flags.Parser:
     return parser
 
 
-def learn(args: argparse.Namespace, category: str, seed: int) -> Path:
-    """The folder of a default run, which is made unless it is there."""
-    output = ROOT / "output" / "arrivals" / commit() / args.name
+def learn(args: argparse.Namespace, code: str, category: str, seed: int) -> Path:
+    """The folder of a default run of the code of a commit, which is made unless it is there."""
+    output = ROOT / "output" / "arrivals" / code / args.name
     words = [str(ROOT / "DesNet" / "main.py"), f"--data_path={args.data_path}"]
     words += [f"--category={category}", f"--seed={seed}", f"--output_dir={output}"]
     words += [f"--name={category}_{seed}", "--resume=auto"]
@@ -58,9 +58,10 @@ def learn(args: argparse.Namespace, category: str, seed: int) -> Path:
 
 def judged(chains: np.ndarray, images: np.ndarray) -> dict[str, Any]:
     """Where chains stand [n, S, S, 3], beside the training images [N, S, S, 3]."""
-    psnr, ssim = quality.nearest_quality(chains, images)
+    nearest = quality.nearest(chains, images)
+    psnr, ssim = quality.psnr_and_ssim(chains, images[nearest])
     arrived = (psnr >= PSNR) & (ssim >= SSIM)
-    counts = np.bincount(quality.nearest(chains, images)[arrived], minlength=len(images))
+    counts = np.bincount(nearest[arrived], minlength=len(images))
     return {
         "arrived": float(arrived.mean()),
         "counts": counts.tolist(),  # of those that did, by image
@@ -104,12 +105,12 @@ def line(category: str, seed: int, told: dict[str, Any]) -> str:
 
 def run(args: argparse.Namespace) -> None:
     """Measure, print and write."""
-    results = read_json(JSON) if JSON.exists() else {}
+    results, code = read_json(JSON) if JSON.exists() else {}, commit()
     print("category    seed |from noise: arrived, images; SSIM, out of range |and after more steps")
     print("                 |from mean images                                |and after more steps")
     for category in args.categories:
         for seed in args.seeds:
-            told = measure(learn(args, category, seed), args.steps) | {"commit": commit()}
+            told = measure(learn(args, code, category, seed), args.steps) | {"commit": code}
             of_seeds = results.setdefault(args.name, {}).setdefault(category, {})
             of_seeds[str(seed)] = told
             write_json(JSON, results)
