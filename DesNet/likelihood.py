@@ -231,7 +231,15 @@ def use(args: argparse.Namespace) -> None:
     learned = run_folder.read(args.run, "DesNet", Settings)
     folder = learned.folder
     with owned(folder.folder):
-        parts, names = learned.images(likelihood.MEASURED)
+        parts, names = learned.images()
+        every = parts["learned"]
+        if learned.settings.learning == "score_matching" and len(every) < len(learned.names):
+            raise RunError(
+                f"the run in {folder.folder} has learned {len(learned.names)} images, and shows"
+                f" {len(every)}: log Z takes all of them. Choose a run of at most {EVALUATED}."
+            )
+        parts = {part: images[: likelihood.MEASURED] for part, images in parts.items()}
+        names = {part: of[: likelihood.MEASURED] for part, of in names.items()}
         for name in (likelihood.FILE, "energies.png"):
             check_writable(folder.folder / name)
         model = load(folder.folder)
@@ -239,12 +247,6 @@ def use(args: argparse.Namespace) -> None:
             raise RunError(f"the run in {folder.folder} has diverged: choose another run.")
         if args.temperatures is None:
             args.temperatures = LADDER if model.levels else OTHERS
-        every = learned.images()[0]["learned"]
-        if model.levels and len(every) < len(learned.names):
-            raise RunError(
-                f"the run in {folder.folder} has learned {len(learned.names)} images, and shows"
-                f" {len(every)}: log Z takes all of them. Choose a run of at most {EVALUATED}."
-            )
         starts = arrivals(model, every, args.chains)
         found = find_log_z(model, starts, every, args)
         made = found.settled + model.mean_colour
