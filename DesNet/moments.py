@@ -66,27 +66,39 @@ def colour_histogram(images: np.ndarray) -> np.ndarray:
     return counts / len(pixels)
 
 
-def filter_responses(model: DesNet, images: np.ndarray) -> dict[str, np.ndarray]:
+def filter_responses(model: DesNet, *several: np.ndarray) -> list[dict[str, np.ndarray]]:
     """(1/n) sum_i df(Y_i)/dtheta over images [n, S, S, 3] in [0, 255], by layer, flattened.
 
     Learning moves along the difference between that of the observed images and that of the
     synthesized ones.  For the last layer it is the mean of what its weight multiplies.
+
+    Args:
+        model: whose f it is.
+        several: images, each array of which gives a dictionary.
     """
     with model.session.graph.as_default():
         total = tf.reduce_sum(model.descriptor(model.inputs.starts - model.mean_colour))
-        layers: dict[str, list[tf.Variable]] = {}
-        for variable in model.networks[0].variables():
-            layers.setdefault(variable.op.name.split("/")[1], []).append(variable)
-        responses = {
-            name: tf.concat([tf.reshape(g, [-1]) for g in tf.gradients(total, variables)], 0)
-            for name, variables in layers.items()
+        variables = model.networks[0].variables()
+        gradients = tf.gradients(total, variables)
+    layers = [variable.op.name.split("/")[1] for variable in variables]
+    return [
+        {
+            layer: np.concatenate(
+                [v.ravel() for v, of in zip(values, layers, strict=True) if of == layer]
+            )
+            for layer in dict.fromkeys(layers)
         }
-    sums: dict[str, np.ndarray] = {}
-    for i in range(0, len(images), GROUP):
-        feed = {model.inputs.starts: images[i : i + GROUP]}
-        for name, values in model.session.run(responses, feed).items():
-            sums[name] = sums.get(name, 0) + values.astype(np.float64)
-    return {name: values / len(images) for name, values in sums.items()}
+        for values in (_mean_over(model, gradients, images) for images in several)
+    ]
+
+
+def _mean_over(model: DesNet, sums: list[tf.Tensor], images: np.ndarray) -> list[np.ndarray]:
+    """What are sums over the starts that are fed, as means over images [n, S, S, 3]."""
+    parts = (
+        model.session.run(sums, {model.inputs.starts: images[i : i + GROUP]})
+        for i in range(0, len(images), GROUP)
+    )
+    return [np.sum(part, 0, dtype=np.float64) / len(images) for part in zip(*parts, strict=True)]
 
 
 def compare(model: DesNet, observed: np.ndarray, synthesized: np.ndarray) -> dict:
@@ -99,13 +111,13 @@ def compare(model: DesNet, observed: np.ndarray, synthesized: np.ndarray) -> dic
         the total-variation distance between the two histograms, in [0, 1].
     """
     layers = {}
-    responses = filter_responses(model, synthesized)
-    for name, response in filter_responses(model, observed).items():
+    responses, of_synthesized = filter_responses(model, observed, synthesized)
+    for name, response in responses.items():
         norm = float(np.linalg.norm(response))
         layers[name] = {
             "observed": norm,
-            "synthesized": float(np.linalg.norm(responses[name])),
-            "difference": float(np.linalg.norm(responses[name] - response)) / max(norm, 1e-12),
+            "synthesized": float(np.linalg.norm(of_synthesized[name])),
+            "difference": float(np.linalg.norm(of_synthesized[name] - response)) / max(norm, 1e-12),
         }
     gabor = {}
     energies = gabor_energies(synthesized)
