@@ -51,6 +51,9 @@ SMALL = {
     ],
 }
 
+# Of the model that learns quickest, for what is the same of all.
+QUICKEST = ["denoising", "--image_size=16", "--num_epochs=4", "--log_step=2", "--z_dim=16"]
+
 HOSTILE = {
     "GenNet": "<img src=x onerror=alert(1)>",
     "DesNet": "\"Löwe\" & 'Tiger' <script>alert(1) 🦁",
@@ -92,7 +95,7 @@ def load_file(path: Path) -> ModuleType:
 
 @pytest.fixture(scope="session")
 def mains() -> dict[str, ModuleType]:
-    return {name: load_file(ROOT / name / "main.py") for name in SMALL}
+    return {name: load_file(ROOT / name / "main.py") for name in (*SMALL, "Baselines")}
 
 
 @pytest.fixture(params=list(SMALL))
@@ -130,8 +133,9 @@ def save_image(path: Path, pixels: np.ndarray) -> None:
 
 
 def flags(name: str, data: Path, output: Path, *more: str) -> list[str]:
-    """A short run on the category "cats"."""
-    return [*SMALL[name], f"--data_path={data}", "--category=cats", f"--output_dir={output}", *more]
+    """A short run on the category "cats" of a model of SMALL, or of that of QUICKEST."""
+    words = SMALL.get(name, QUICKEST)
+    return [*words, f"--data_path={data}", "--category=cats", f"--output_dir={output}", *more]
 
 
 def results(folder: Path) -> dict[str, np.ndarray]:
@@ -148,18 +152,25 @@ def assert_same_results(a: Path, b: Path) -> None:
         np.testing.assert_array_equal(first[key], second[key], err_msg=key)
 
 
-def goes_on_to_the_same_bits(main: ModuleType, data: Path, to: Path, options: list[str]) -> Path:
-    """A run of DesNet of 6 iterations, which one killed after 4 has equalled; its folder."""
-    main.main(flags("DesNet", data, to / "whole", *options))
-    whole, killed = to / "whole" / "cats", to / "killed" / "cats"
-    shutil.copytree(whole, killed)
-    state = killed / "checkpoints" / "checkpoint"
-    state.write_text('model_checkpoint_path: "model-4"\nall_model_checkpoint_paths: "model-4"\n')
-    main.main(flags("DesNet", data, to / "killed", *options, "--resume"))
-    for key, value in results(whole).items():
-        np.testing.assert_array_equal(results(killed)[key], value, err_msg=key)
+def goes_on_to_the_same_bits(main: ModuleType, whole: Path, data: Path, to: Path) -> None:
+    """Check that a run that was killed before its last checkpoint goes on to the bits of `whole`.
+
+    Args:
+        main: of its model.
+        whole: the folder of the run, of the category "cats".
+        data: the data path.
+        to: where that which was killed is to be.
+    """
+    killed = shutil.copytree(whole, to / "cats")
+    (killed / "results.npz").unlink()
+    before, _ = sorted(int(p.stem[6:]) for p in (killed / "checkpoints").glob("model-*.index"))
+    state = (
+        f'model_checkpoint_path: "model-{before}"\nall_model_checkpoint_paths: "model-{before}"\n'
+    )
+    (killed / "checkpoints" / "checkpoint").write_text(state)
+    main.main([f"--data_path={data}", "--category=cats", f"--output_dir={to}", "--resume"])
+    assert_same_results(whole, killed)
     assert (killed / "history.csv").read_text() == (whole / "history.csv").read_text()
-    return whole
 
 
 def fails(capsys: pytest.CaptureFixture, main: Callable, arguments: list[str]) -> str:
@@ -214,6 +225,21 @@ def finished(mains: dict[str, ModuleType], tmp_path_factory: pytest.TempPathFact
         mains[name].main(flags(name, data.parent, output, *more))
         folders.append(output / category)
     return folders
+
+
+@pytest.fixture(scope="session")
+def ladder(mains: dict[str, ModuleType], many: Path, tmp_path_factory) -> Path:
+    """The folder of a run of DesNet down a ladder of noise, two above which is "data".
+
+    It holds another folder of images as well.
+    """
+    root = tmp_path_factory.mktemp("ladder")
+    shutil.copytree(many, root / "data")
+    (root / "data" / "other").mkdir()
+    save_image(root / "data" / "other" / "grey.png", np.full([16, 16, 3], 128.0))
+    words = flags("DesNet", root / "data", root / "output", "--T=32", "--seed=3")
+    mains["DesNet"].main([*words, "--num_epochs=6", "--learning=score_matching"])
+    return root / "output" / "cats"
 
 
 @pytest.fixture

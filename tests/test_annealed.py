@@ -7,7 +7,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import tensorflow.compat.v1 as tf
-from conftest import ROOT, fails, flags, load_file, report_of, results, save_image
+from conftest import ROOT, fails, flags, load_file, report_of, results
 
 import annealed
 import out_of_distribution
@@ -244,14 +244,9 @@ def test_a_run_that_cannot_be_measured_is_named(run, command, capsys, tmp_path):
 
 
 def test_the_likelihood_of_a_ladder_and_what_it_tells_apart(
-    many, command, mains, tmp_path, capsys, monkeypatch
+    ladder, command, tmp_path, capsys, monkeypatch
 ):
-    (tmp_path / "other").mkdir()
-    save_image(tmp_path / "other" / "grey.png", np.full([16, 16, 3], 128.0))
-    shutil.copytree(many / "cats", tmp_path / "cats")
-    words = ["--learning=score_matching", "--T=32", "--num_epochs=30"]
-    mains["DesNet"].main(flags("DesNet", tmp_path, tmp_path / "output", *words))
-    run = tmp_path / "output" / "cats"
+    run = shutil.copytree(ladder, tmp_path / "cats")
     command([str(run), "--chains=4", "--temperatures=10"])
     told = json.loads((run / likelihood.FILE).read_text())
     assert set(told["area_under_the_curve"]) == {"other/", "shuffled patches", "noise"}

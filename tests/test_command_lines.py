@@ -1,4 +1,7 @@
-"""The two command lines as a user meets them: what they write, and how they fail."""
+"""The two command lines as a user meets them: what they write, and how they fail.
+
+What is the same of every model is tested with the quickest, here and in test_run_folders.py.
+"""
 
 import csv
 import json
@@ -25,6 +28,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.metadata import SESSION_START_INFO_TAG
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+import DesNet
 from common import endings
 from common.command import make_parser
 
@@ -99,7 +103,8 @@ def test_a_run_writes_all_it_promises(name, pictures, tmp_path):
     assert not [p for p in folder.rglob("*") if p.name.endswith(".tmp")]
 
 
-def test_a_run_stopped_by_ctrl_c_goes_on_to_the_same_bits(name, pictures, tmp_path):
+def test_a_run_stopped_by_ctrl_c_goes_on_to_the_same_bits(pictures, tmp_path):
+    name = "DesNet"  # GenNet goes on to the same bits where one was killed
     options = ["--num_epochs=40", "--log_step=7"]
     script = ROOT / name / "main.py"
     process = subprocess.Popen(
@@ -135,7 +140,8 @@ def test_a_run_stopped_by_ctrl_c_goes_on_to_the_same_bits(name, pictures, tmp_pa
     assert panels == [1, *range(7, 36, 7), 40]
 
 
-def test_a_run_that_was_killed_goes_on_from_its_last_checkpoint(name, pictures, tmp_path, mains):
+def test_a_run_that_was_killed_goes_on_from_its_last_checkpoint(pictures, tmp_path, mains):
+    name = "GenNet"
     mains[name].main(flags(name, pictures, tmp_path / "whole"))
     whole = tmp_path / "whole" / "cats"
     killed = tmp_path / "killed" / "cats"
@@ -148,11 +154,9 @@ def test_a_run_that_was_killed_goes_on_from_its_last_checkpoint(name, pictures, 
     assert (killed / "history.csv").read_text() == (whole / "history.csv").read_text()
 
 
-def test_a_second_run_moves_the_first_aside_and_the_seed_decides(
-    name, pictures, tmp_path, mains, capsys
-):
+def test_a_second_run_moves_the_first_aside_and_the_seed_decides(pictures, tmp_path, mains, capsys):
     for seed in (1, 1, 2):
-        mains[name].main(flags(name, pictures, tmp_path, f"--seed={seed}"))
+        mains["Baselines"].main(flags("Baselines", pictures, tmp_path, f"--seed={seed}"))
     first, again, other = (tmp_path / folder for folder in ("cats.1", "cats.2", "cats"))
     seeds = [json.loads((run / "config.json").read_text())["seed"] for run in (first, again, other)]
     assert seeds == [1, 1, 2]
@@ -161,19 +165,18 @@ def test_a_second_run_moves_the_first_aside_and_the_seed_decides(
     assert not np.array_equal(results(first)["loss"], results(other)["loss"])
 
 
-def test_one_image_and_batches_of_odd_size(name, pictures, tmp_path, mains):
-    mains[name].main(flags(name, pictures, tmp_path / "odd", "--batch_size=2"))
-    assert len(results(tmp_path / "odd" / "cats")["loss"]) == 8  # 4 epochs of 2 + 1 images
+def test_batches_are_of_odd_size_and_damaged_images_named(name, pictures, tmp_path, mains, capsys):
+    (pictures / "cats" / "torn.jpg").write_bytes(b"\xff\xd8\xff")
+    mains[name].main(flags(name, pictures, tmp_path / "out", "--batch_size=2"))
+    assert "Skipped torn.jpg" in capsys.readouterr().out
+    assert len(results(tmp_path / "out" / "cats")["loss"]) == 8  # 4 epochs of 2 + 1 images
+
+
+def test_one_image_is_learned(name, pictures, tmp_path, mains):
     for path in ("1.png", "2.png"):
         (pictures / "cats" / path).unlink()
     mains[name].main(flags(name, pictures, tmp_path / "one"))
     assert np.isfinite(results(tmp_path / "one" / "cats")["loss"]).all()
-
-
-def test_damaged_images_are_named_and_the_run_goes_on(name, pictures, tmp_path, mains, capsys):
-    (pictures / "cats" / "torn.jpg").write_bytes(b"\xff\xd8\xff")
-    mains[name].main(flags(name, pictures, tmp_path / "out"))
-    assert "Skipped torn.jpg" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -203,7 +206,8 @@ def test_mistakes_get_one_sentence(name, pictures, tmp_path, mains, capsys, more
     assert not (tmp_path / "out").exists()
 
 
-def test_a_precision_that_cannot_be_had(name, pictures, tmp_path, mains, capsys, monkeypatch):
+def test_a_precision_that_cannot_be_had(pictures, tmp_path, mains, capsys, monkeypatch):
+    name = "DesNet"
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
     arguments = flags(name, pictures, tmp_path / "out")
     sentence = fails(capsys, mains[name].main, [*arguments, "--precision=bfloat16"])
@@ -226,29 +230,28 @@ def test_noise_that_could_not_shrink_is_refused(pictures, tmp_path, mains, capsy
     )
     assert "--data_noise_start" in sentence
     mains["DesNet"].main([*arguments, "--data_noise=0"])
-    mains["DesNet"].main([*arguments, "--resume"])
+    assert DesNet.load(tmp_path / "out" / "cats").settings.data_noise_start == 0
 
 
 def test_many_images_are_learned_and_the_first_are_evaluated(
-    name, pictures, tmp_path, mains, monkeypatch
+    pictures, tmp_path, mains, monkeypatch
 ):
     for room in ("common.command", "common.experiment"):
         monkeypatch.setattr(f"{room}.EVALUATED", 2)
-    mains[name].main(flags(name, pictures, tmp_path / "out"))
+    mains["GenNet"].main(flags("GenNet", pictures, tmp_path / "out"))
     folder = tmp_path / "out" / "cats"
     metrics = json.loads((folder / "metrics.json").read_text())
     assert (metrics["images"], metrics["evaluated"]) == (3, 2)
     assert list(metrics["psnr_by_image"]) == ["0.png", "1.png"]
     arrays = results(folder)
     assert len(arrays["images"]) == 2
-    if name == "GenNet":
-        assert len(arrays["z"]) == 3
-        posterior = load_file(ROOT / "GenNet" / "posterior.py")
-        posterior.main(
-            [f"--output_dir={tmp_path / 'out'}", "--category=cats", "--draws=16", "--samplers=mala"]
-        )
-        report = json.loads((folder / "posterior.json").read_text())
-        assert list(report["images"]) == ["0.png", "1.png"]
+    assert len(arrays["z"]) == 3
+    posterior = load_file(ROOT / "GenNet" / "posterior.py")
+    posterior.main(
+        [f"--output_dir={tmp_path / 'out'}", "--category=cats", "--draws=16", "--samplers=mala"]
+    )
+    report = json.loads((folder / "posterior.json").read_text())
+    assert list(report["images"]) == ["0.png", "1.png"]
 
 
 def test_a_folder_without_images_gets_one_sentence(name, pictures, tmp_path, mains, capsys):
@@ -260,7 +263,8 @@ def test_a_folder_without_images_gets_one_sentence(name, pictures, tmp_path, mai
     assert "a.jpg" in fails(capsys, mains[name].main, arguments)
 
 
-def test_nothing_but_a_run_is_moved_aside(name, pictures, tmp_path, mains, capsys):
+def test_nothing_but_a_run_is_moved_aside(pictures, tmp_path, mains, capsys):
+    name = "Baselines"
     precious = tmp_path / "out" / "cats" / "precious.txt"
     precious.parent.mkdir(parents=True)
     precious.write_text("mine")
@@ -269,13 +273,15 @@ def test_nothing_but_a_run_is_moved_aside(name, pictures, tmp_path, mains, capsy
     assert precious.read_text() == "mine"
 
 
-def test_an_output_folder_that_cannot_be_written(name, pictures, tmp_path, mains, capsys):
+def test_an_output_folder_that_cannot_be_written(pictures, tmp_path, mains, capsys):
+    name = "Baselines"
     (tmp_path / "file").write_text("not a folder")
     sentence = fails(capsys, mains[name].main, flags(name, pictures, tmp_path / "file" / "out"))
     assert "cannot write" in sentence
 
 
-def test_resuming_with_other_flags_or_images_is_refused(name, pictures, tmp_path, mains, capsys):
+def test_resuming_with_other_flags_or_images_is_refused(pictures, tmp_path, mains, capsys):
+    name = "Baselines"
     mains[name].main(flags(name, pictures, tmp_path / "out"))
     resume = flags(name, pictures, tmp_path / "out", "--resume")
     capsys.readouterr()

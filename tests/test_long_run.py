@@ -19,45 +19,32 @@ from PIL import Image
 
 import long_run
 import moments
+from descriptor_settings import Settings
 from report_page.tables import number
-
-LAYERS = {  # of each way's network, besides convolutions and the value
-    "score_matching": {
-        *("level", "colour", "noise_1", "noise_2", "noise_3", "noise_whole"),
-        *("whole", "pixels", "colours", "combined", "value_whole", "dense_1", "dense_2"),
-    },
-    "short_run": {"whole", "colours"},  # units that see all
-    "convergent": set(),
-}
 
 
 def test_convergent_learning_goes_on_to_the_same_bits(pictures, tmp_path, mains):
-    options = ["--sampler=mala", "--num_epochs=6"]
-    goes_on_to_the_same_bits(mains["DesNet"], pictures, tmp_path, options)
+    more = ["--learning=convergent", "--num_epochs=6"]
+    mains["DesNet"].main(flags("DesNet", pictures, tmp_path / "whole", *more))
+    whole = tmp_path / "whole" / "cats"
+    goes_on_to_the_same_bits(mains["DesNet"], whole, pictures, tmp_path / "killed")
+    metrics = json.loads((whole / "metrics.json").read_text())
+    assert 0 <= metrics["acceptance_rate"] <= 1
+    assert set(metrics["moments"]["layers"]) == {"conv_1", "conv_2", "conv_3", "value"}
+    assert 0 <= metrics["moments"]["colour"] <= 1
 
 
 @pytest.mark.parametrize(
-    ("asked", "learning"),
+    ("asked", "learning", "delta"),
     [
-        ("--sampler=langevin", "score_matching"),
-        ("--network=strided", "short_run"),
-        ("--sampler=hmc", "convergent"),
+        ({"sampler": "langevin"}, "score_matching", 2.8),
+        ({"network": "strided"}, "short_run", 1.0),
+        ({"sampler": "hmc"}, "convergent", 2.0),
     ],
 )
-def test_the_sampler_and_the_network_choose_how_to_learn(
-    asked, learning, pictures, tmp_path, mains
-):
-    words = flags("DesNet", pictures, tmp_path, asked)
-    mains["DesNet"].main([word for word in words if not word.startswith("--learning")])
-    config = json.loads((tmp_path / "cats" / "config.json").read_text())
-    assert config["learning"] == learning
-    steps = {"score_matching": 2.8, "short_run": 1.0, "convergent": 2.0}
-    assert config["delta"] == steps[learning]
-    metrics = json.loads((tmp_path / "cats" / "metrics.json").read_text())
-    assert 0 <= metrics["acceptance_rate"] <= 1
-    layers = {"conv_1", "conv_2", "conv_3", "value"} | LAYERS[learning]
-    assert set(metrics["moments"]["layers"]) == layers
-    assert 0 <= metrics["moments"]["colour"] <= 1
+def test_the_sampler_and_the_network_choose_how_to_learn(asked, learning, delta):
+    settings = Settings(**asked).resolved(3)
+    assert (settings.learning, settings.step_size) == (learning, delta)
 
 
 def test_a_finished_run_goes_on_into_the_long_run(pictures, tmp_path, mains, capsys):

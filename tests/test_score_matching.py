@@ -179,10 +179,9 @@ def test_a_chain_in_pieces_takes_the_path_of_the_whole():
     assert not np.allclose(model.run_chains(starts, 20, kind=kinds), whole)
 
 
-def test_learning_goes_on_to_the_same_bits(pictures, tmp_path, mains):
-    options = ["--learning=score_matching", "--num_epochs=6"]
-    whole = goes_on_to_the_same_bits(mains["DesNet"], pictures, tmp_path, options)
-    manifest = json.loads((whole / "manifest.json").read_text())
+def test_learning_goes_on_to_the_same_bits(ladder, tmp_path, mains):
+    goes_on_to_the_same_bits(mains["DesNet"], ladder, ladder.parents[1] / "data", tmp_path)
+    manifest = json.loads((ladder / "manifest.json").read_text())
     assert "noise" in manifest["story"]["does"]
 
 
