@@ -330,6 +330,15 @@ class DesNet(Model):
                 feed |= {self.inputs.index: index, self.inputs.starts: starts}
             yield {"iteration": iteration + 1, **self._repeat(feed, iteration)}
 
+    def kept_iteration(self) -> int:
+        """After which iteration the weights were as they are, if others came later; or else 0.
+
+        Learning down a ladder keeps those of the lowest loss (see `best`).
+        """
+        if self.levels is None:
+            return 0
+        return self.score_matching.best.kept_iteration(self.session)
+
     def _repeat(self, feed: dict, iteration: int) -> Record:
         """Do an iteration, again and again from the last good state until it is sane."""
 

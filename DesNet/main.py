@@ -192,6 +192,7 @@ class Experiment(experiment.Experiment):
                 if chart.column not in headline  # which is of all images
             },
             "roll_backs": int(last["roll_backs"]),
+            "kept_iteration": model.kept_iteration() or len(run.history),
             "seconds_a_sample": seconds / len(images),
         }
         sections = descriptor_report.sections(model.settings.long_run, "holdout" in arrays)
@@ -207,7 +208,10 @@ class Experiment(experiment.Experiment):
         }
 
     def finish(self, run: Run) -> None:
-        """Say if the images are mixtures; run chains on for as long as --long_run asks."""
+        """Say what is out of the ordinary; run chains on for as long as --long_run asks."""
+        kept = run.metrics["kept_iteration"]
+        if kept < len(run.history):
+            say(f"The loss was lowest at iteration {kept:,}: its weights are kept.")
         count = len(self.evaluated)
         ghosts = round(run.metrics["ghost_tiles"] * count)
         if count <= naturalness.FEW and ghosts > MANY_GHOSTS * count:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from best import BestWeights
 from common import fitting, samplers, streams
 from common.flags import SettingsError
 from common.guard import until_sane
@@ -120,8 +121,11 @@ class ScoreMatching:
             settings.beta2 or 0.0,
             model.cluster,
         )
+        self.best = BestWeights(self._network.variables())
+        with tf.control_dependencies([self.best.note(loss, adam.iteration)]):
+            rate = tf.identity(self._rate)  # without which no weight moves
         sane, norm, updates = adam.minimize(
-            *(objective, self._rate, tf.constant(1.0), tf.math.is_finite(loss), count)
+            *(objective, rate, tf.constant(1.0), tf.math.is_finite(loss), count)
         )
         moves = self._chains.assign(tf.where_v2(sane, moved, stand))
         autocorrelation, noted = running_autocorrelation(tf.where_v2(sane, difference, 0.0))
@@ -207,6 +211,7 @@ class ScoreMatching:
         del detail
         if first < total:  # learning goes on: what was level is not any more
             self._network.heights.reset(model.session)
+            self.best.begin(model.session)
         # Of a part of the images, the score of all is only known in the mean.
         exact = len(kept) == len(images) and model.cluster.size == 1
         stand = model.session.run(self._chains)
@@ -230,6 +235,7 @@ class ScoreMatching:
             }
             record, stand = self._repeat(feed, iteration, chain_level == chain_level.max())
             if iteration + 1 == total:  # before the last checkpoint
+                self.best.settle(model.session, total)
                 self._level_out(images)
             yield {"iteration": iteration + 1, **record}
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -12,9 +13,15 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
+CORES = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+if CORES and (worker := os.environ.get("PYTEST_XDIST_WORKER", "")):
+    # On models so small, threads of several processes wait for each other longer than they compute:
+    # each worker has a core of its own.
+    os.sched_setaffinity(0, {sorted(CORES)[int(worker.removeprefix("gw")) % len(CORES)]})
 # common/ is the same in both folders: whichever comes first serves.
 sys.path[:0] = [str(ROOT / part) for part in ("GenNet", "DesNet", "Baselines", "")]
 
@@ -185,9 +192,9 @@ def fails(capsys: pytest.CaptureFixture, main: Callable, arguments: list[str]) -
 
 def command(script: Path, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
     """What a user sees of a command line."""
-    return subprocess.run(
-        [sys.executable, str(script), *arguments], capture_output=True, text=True, cwd=cwd
-    )
+    words = [sys.executable, str(script), *arguments]
+    done = {"capture_output": True, "text": True, "preexec_fn": on_all_cores}
+    return subprocess.run(words, cwd=cwd, **done)
 
 
 def change(path: Path, **values: object) -> None:
@@ -205,26 +212,55 @@ def heeding_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+def on_all_cores() -> None:
+    """For a process to start with that is to be like a user's; as heeding_ctrl_c."""
+    heeding_ctrl_c()
+    if CORES:
+        os.sched_setaffinity(0, CORES)
+
+
+def shared(
+    factory: pytest.TempPathFactory, name: str, make: Callable[[Path], list[Path]]
+) -> list[Path]:
+    """Folders that all processes of the tests read, made by the first that needs them.
+
+    Args:
+        factory: pytest's.
+        name: of what is made.
+        make: it, below the folder that it is given.
+    """
+    base = factory.getbasetemp()
+    root = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / name
+    told = root.with_suffix(".json")
+    with FileLock(root.with_suffix(".lock")):
+        if not told.exists():
+            told.write_text(json.dumps([str(folder) for folder in make(root)]))
+        return [Path(folder) for folder in json.loads(told.read_text())]
+
+
 @pytest.fixture(scope="session")
 def finished(mains: dict[str, ModuleType], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """The folders of a run of GenNet and one of DesNet, of categories with hostile names."""
-    root = tmp_path_factory.mktemp("finished")
-    rng = np.random.default_rng(0)
-    folders = []
-    for name, category in HOSTILE.items():
-        data = root / "data" / category
-        data.mkdir(parents=True)
-        for i in range(3):
-            pixels = np.full((16, 16, 3), rng.integers(40, 216, 3))
-            pixels[4:12, 4:12] = rng.integers(40, 216, 3)
-            save_image(data / f"<b>{i}.png", pixels)
-        output = root / "output" / name
-        more = [f"--category={category}", "--num_epochs=30", "--log_step=10"]
-        if name == "GenNet":
-            more.append("--width=64")  # the default, whose plane is smooth
-        mains[name].main(flags(name, data.parent, output, *more))
-        folders.append(output / category)
-    return folders
+
+    def make(root: Path) -> list[Path]:
+        rng = np.random.default_rng(0)
+        folders = []
+        for name, category in HOSTILE.items():
+            data = root / "data" / category
+            data.mkdir(parents=True)
+            for i in range(3):
+                pixels = np.full((16, 16, 3), rng.integers(40, 216, 3))
+                pixels[4:12, 4:12] = rng.integers(40, 216, 3)
+                save_image(data / f"<b>{i}.png", pixels)
+            output = root / "output" / name
+            more = [f"--category={category}", "--num_epochs=30", "--log_step=10"]
+            if name == "GenNet":
+                more.append("--width=64")  # the default, whose plane is smooth
+            mains[name].main(flags(name, data.parent, output, *more))
+            folders.append(output / category)
+        return folders
+
+    return shared(tmp_path_factory, "finished", make)
 
 
 @pytest.fixture(scope="session")
@@ -233,13 +269,17 @@ def ladder(mains: dict[str, ModuleType], many: Path, tmp_path_factory) -> Path:
 
     It holds another folder of images as well.
     """
-    root = tmp_path_factory.mktemp("ladder")
-    shutil.copytree(many, root / "data")
-    (root / "data" / "other").mkdir()
-    save_image(root / "data" / "other" / "grey.png", np.full([16, 16, 3], 128.0))
-    words = flags("DesNet", root / "data", root / "output", "--T=32", "--seed=3")
-    mains["DesNet"].main([*words, "--num_epochs=6", "--learning=score_matching"])
-    return root / "output" / "cats"
+
+    def make(root: Path) -> list[Path]:
+        shutil.copytree(many, root / "data")
+        (root / "data" / "other").mkdir()
+        save_image(root / "data" / "other" / "grey.png", np.full([16, 16, 3], 128.0))
+        words = flags("DesNet", root / "data", root / "output", "--T=32", "--seed=3")
+        mains["DesNet"].main([*words, "--num_epochs=6", "--learning=score_matching"])
+        return [root / "output" / "cats"]
+
+    (folder,) = shared(tmp_path_factory, "ladder", make)
+    return folder
 
 
 @pytest.fixture

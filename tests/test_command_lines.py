@@ -19,8 +19,8 @@ from conftest import (
     command,
     fails,
     flags,
-    heeding_ctrl_c,
     load_file,
+    on_all_cores,
     results,
 )
 from PIL import Image
@@ -104,7 +104,7 @@ def test_a_run_writes_all_it_promises(name, pictures, tmp_path):
 
 
 def test_a_run_stopped_by_ctrl_c_goes_on_to_the_same_bits(pictures, tmp_path):
-    name = "DesNet"  # GenNet goes on to the same bits where one was killed
+    name = "DesNet"  # GenNet goes on to the same bits in test_heldout.py
     options = ["--num_epochs=40", "--log_step=7"]
     script = ROOT / name / "main.py"
     process = subprocess.Popen(
@@ -112,7 +112,7 @@ def test_a_run_stopped_by_ctrl_c_goes_on_to_the_same_bits(pictures, tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=heeding_ctrl_c,
+        preexec_fn=on_all_cores,
     )
     folder = tmp_path / "stopped" / "cats"
     deadline = time.monotonic() + 300
@@ -128,7 +128,7 @@ def test_a_run_stopped_by_ctrl_c_goes_on_to_the_same_bits(pictures, tmp_path):
     stopped = len(results(folder)["loss"])
     assert stopped < 40, "the run ended before it was stopped"
     assert (folder / f"progress/{stopped:06d}.png").exists()  # where a film of it ends
-    # In processes of their own too, for the last bits depend on the number of threads.
+    # On all cores too, for the last bits depend on the number of threads.
     command(script, *flags(name, pictures, tmp_path / "stopped", *options, "--resume"))
     command(script, *flags(name, pictures, tmp_path / "whole", *options))
     assert_same_results(folder, tmp_path / "whole" / "cats")
@@ -138,20 +138,6 @@ def test_a_run_stopped_by_ctrl_c_goes_on_to_the_same_bits(pictures, tmp_path):
     assert history[0] == history[1]
     panels = sorted(int(path.stem) for path in (tmp_path / "whole/cats/progress").iterdir())
     assert panels == [1, *range(7, 36, 7), 40]
-
-
-def test_a_run_that_was_killed_goes_on_from_its_last_checkpoint(pictures, tmp_path, mains):
-    name = "GenNet"
-    mains[name].main(flags(name, pictures, tmp_path / "whole"))
-    whole = tmp_path / "whole" / "cats"
-    killed = tmp_path / "killed" / "cats"
-    shutil.copytree(whole, killed)
-    state = killed / "checkpoints" / "checkpoint"
-    state.write_text('model_checkpoint_path: "model-2"\nall_model_checkpoint_paths: "model-2"\n')
-    (killed / "results.npz").unlink()
-    mains[name].main(flags(name, pictures, tmp_path / "killed", "--resume"))
-    assert_same_results(killed, whole)
-    assert (killed / "history.csv").read_text() == (whole / "history.csv").read_text()
 
 
 def test_a_second_run_moves_the_first_aside_and_the_seed_decides(pictures, tmp_path, mains, capsys):

@@ -75,9 +75,9 @@ def test_a_folder_has_one_owner(run):
     run("--resume")
 
 
-def test_the_posterior_is_written_by_the_owner_alone(finished, capsys):
+def test_the_posterior_is_written_by_the_owner_alone(copies, capsys):
     posterior = load_file(ROOT / "GenNet" / "posterior.py")
-    folder, *_ = finished
+    folder, *_ = copies
     with owned(folder):
         where = [f"--output_dir={folder.parent}", f"--category={folder.name}"]
         sentence = fails(capsys, posterior.main, where)

@@ -107,6 +107,7 @@ def learned():
     records = list(model.train(IMAGES, 400))
     assert records[-1]["loss"] < records[20]["loss"] / 4
     assert records[-1]["roll_backs"] == 0
+    assert model.kept_iteration() == 400
     return model
 
 
@@ -166,6 +167,24 @@ def test_heights_are_in_the_last_checkpoint_and_gone_when_learning_goes_on():
     assert model.session.run(values).all()
     next(model.train(IMAGES, 5))
     assert not model.session.run(values).any()
+
+
+def test_the_weights_of_the_lowest_loss_are_kept():
+    model = built(desnet(**LADDER))
+    for record in model.train(IMAGES, 60):
+        if record["iteration"] == 50:
+            before = model.learned_values()
+        if record["iteration"] == 55:
+            with model.session.graph.as_default():
+                for variable in model.networks[0].variables():
+                    value = model.session.run(variable.read_value())
+                    variable.load(10 * value, model.session)
+    assert model.kept_iteration() == 50
+    after = model.learned_values()
+    for name in [v for v in before if "heights" not in v]:
+        np.testing.assert_array_equal(after[name], before[name], err_msg=name)
+    next(model.train(IMAGES, 80))
+    assert model.kept_iteration() == 0
 
 
 def test_a_chain_in_pieces_takes_the_path_of_the_whole():

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT, command, fails, flags, load_file, results
+from conftest import ROOT, command, fails, flags, load_file, results, save_image, shared
 from PIL import Image
 
 import DesNet
@@ -23,25 +23,34 @@ EVERY = [*VARIANTS, "ladder"]
 LOAD = {"GenNet": GenNet.load, "DesNet": DesNet.load}
 
 
+RUNS = [
+    ("GenNet", "float32", ["--precision=float32"]),
+    ("GenNet", "auto", []),
+    *(("DesNet", *each) for each in VARIANTS.items()),
+]
+
+
 @pytest.fixture(scope="module")
 def runs(mains, ladder, tmp_path_factory):
     """A run of each model by variant: folder, two above which is "data"."""
-    root = tmp_path_factory.mktemp("runs")
-    rng = np.random.default_rng(0)
-    (root / "data" / "cats").mkdir(parents=True)
-    for i in range(3):
-        pixels = rng.integers(0, 256, (16, 16, 3)).astype(np.uint8)
-        Image.fromarray(pixels).save(root / "data" / "cats" / f"{i}.png")
-    folders = {("DesNet", "ladder"): ladder}
-    for name, variant, more in (
-        ("GenNet", "float32", ["--precision=float32"]),
-        ("GenNet", "auto", []),
-        *(("DesNet", *each) for each in VARIANTS.items()),
-    ):
-        output = root / f"{name} {variant}"
-        mains[name].main(flags(name, root / "data", output, *more, "--seed=3"))
-        folders[name, variant] = output / "cats"
-    return folders
+
+    def make(root):
+        rng = np.random.default_rng(0)
+        (root / "data" / "cats").mkdir(parents=True)
+        for i in range(3):
+            save_image(root / "data" / "cats" / f"{i}.png", rng.integers(0, 256, (16, 16, 3)))
+        folders = []
+        for name, variant, more in RUNS:
+            output = root / f"{name} {variant}"
+            mains[name].main(flags(name, root / "data", output, *more, "--seed=3"))
+            folders.append(output / "cats")
+        return folders
+
+    folders = shared(tmp_path_factory, "runs", make)
+    made = {
+        (name, variant): folder for (name, variant, _), folder in zip(RUNS, folders, strict=True)
+    }
+    return made | {("DesNet", "ladder"): ladder}
 
 
 @pytest.fixture(scope="module")
@@ -115,9 +124,8 @@ def test_pictures_are_reconstructed_by_inference(runs, tools, tmp_path):
     assert written["images"].shape == (1, 16, 16, 3)
 
 
-@pytest.mark.parametrize("variant", ["auto", "ladder"])
-def test_synthesis_commands_write_what_the_run_holds(runs, tools, tmp_path, variant):
-    folder, arrays = runs["DesNet", variant], results(runs["DesNet", variant])
+def test_synthesis_commands_write_what_the_run_holds(runs, tools, tmp_path):
+    folder, arrays = runs["DesNet", "auto"], results(runs["DesNet", "auto"])
     show(tools["DesNet"], folder, "--to", tmp_path / "a.npz")
     written = np.load(tmp_path / "a.npz")
     np.testing.assert_array_equal(written["images"], arrays["synthesized"])
@@ -128,6 +136,11 @@ def test_synthesis_commands_write_what_the_run_holds(runs, tools, tmp_path, vari
     np.testing.assert_array_equal(written["starts"][:2, 0, 0], [[255, 136, 0]] * 2)
     assert written["images"].shape == (4, 16, 16, 3)
     assert (written["images"][0] != written["images"][1]).any()  # chains of their own
+
+
+@pytest.mark.parametrize("variant", ["auto", "ladder"])
+def test_chains_start_from_pictures_and_from_noise(runs, tools, tmp_path, variant):
+    folder = runs["DesNet", variant]
     picture = tmp_path / "p.png"
     Image.fromarray(np.full((16, 16, 3), 90, np.uint8)).save(picture)
     show(tools["DesNet"], folder, "--from", picture, "--steps", 30, "--to", tmp_path / "c.gif")

@@ -1,0 +1,84 @@
+"""The weights at which the loss was lowest, to which learning that has become worse goes back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from common.session import tf
+
+AVERAGED = 20  # iterations that the running mean of the loss looks back
+EVERY = 10  # iterations after which weights may be kept
+# By how much the loss has to have risen: its running mean varies by some hundredths.
+RISEN = 1.1
+
+
+class BestWeights:
+    """Of the iterations so far, those whose running loss was lowest.
+
+    The loss is of noise that was not seen before, which is what an image that was not seen is to a
+    model that learns for long: it needs no images held out.
+    """
+
+    def __init__(self, variables: Sequence[tf.Variable]) -> None:
+        """Make its own variables, beside those that are learned."""
+        self._variables = list(variables)
+        with tf.variable_scope("best"):
+            self._copies = [
+                tf.get_variable(v.op.name, initializer=v.initial_value, trainable=False)
+                for v in self._variables
+            ]
+            self._running, self._lowest = (
+                tf.get_variable(name, initializer=float("inf"), trainable=False)
+                for name in ("running_loss", "lowest_loss")
+            )
+            self._at, self._kept = (
+                tf.get_variable(name, initializer=0, dtype=tf.int64, trainable=False)
+                for name in ("iteration", "kept_iteration")
+            )
+        self._return = tf.group(
+            [v.assign(c) for v, c in zip(self._variables, self._copies, strict=True)]
+        )
+        self._told = tf.placeholder(tf.int64, [])
+        self._tell = self._kept.assign(self._told)
+
+    def note(self, loss: tf.Tensor, iteration: tf.Tensor) -> tf.Operation:
+        """Take note of the loss at the weights as they stand; to be run before they move.
+
+        Args:
+            loss: a scalar.
+            iteration: those that are done, int64.
+        """
+        before = tf.where_v2(tf.math.is_finite(self._running), self._running, loss)
+        running = before + (loss - before) / AVERAGED
+        running = tf.where_v2(tf.math.is_finite(loss), running, before)
+        due = tf.equal(iteration % EVERY, 0)
+        better = tf.logical_and(due, running < self._lowest)
+
+        def keep() -> tf.Tensor:
+            copies = [c.assign(v) for v, c in zip(self._variables, self._copies, strict=True)]
+            with tf.control_dependencies([*copies, self._at.assign(iteration)]):
+                return self._lowest.assign(running)
+
+        lowest = tf.cond(better, keep, self._lowest.read_value)
+        return tf.group(lowest, self._running.assign(running))
+
+    def begin(self, session: tf.Session) -> None:
+        """Take note that learning goes on; its weights are the last ones until it ends."""
+        session.run(self._tell, {self._told: 0})
+
+    def settle(self, session: tf.Session, iteration: int) -> None:
+        """Go back to the best weights if the loss has risen since; when learning ends.
+
+        Args:
+            session: of the variables.
+            iteration: those that are done.
+        """
+        running, lowest, at = session.run([self._running, self._lowest, self._at])
+        risen = running > RISEN * lowest
+        if risen:
+            session.run(self._return)
+        session.run(self._tell, {self._told: at if risen else iteration})
+
+    def kept_iteration(self, session: tf.Session) -> int:
+        """After which iteration the weights were as they are kept; 0 if learning has not ended."""
+        return int(session.run(self._kept))
