@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from common.session import tf
 
 AVERAGED = 20  # iterations that the running mean of the loss looks back
@@ -32,7 +34,7 @@ class BestWeights:
                 for name in ("running_loss", "lowest_loss")
             )
             self._at, self._kept = (
-                tf.get_variable(name, initializer=0, dtype=tf.int64, trainable=False)
+                tf.get_variable(name, initializer=np.int64(0), trainable=False)
                 for name in ("iteration", "kept_iteration")
             )
         self._return = tf.group(
