@@ -98,7 +98,8 @@ def _mean_over(model: DesNet, sums: list[tf.Tensor], images: np.ndarray) -> list
         model.session.run(sums, {model.inputs.starts: images[i : i + GROUP]})
         for i in range(0, len(images), GROUP)
     )
-    return [np.sum(part, 0, dtype=np.float64) / len(images) for part in zip(*parts, strict=True)]
+    together = (np.stack(each) for each in zip(*parts, strict=True))
+    return [each.sum(0, dtype=np.float64) / len(images) for each in together]
 
 
 def compare(model: DesNet, observed: np.ndarray, synthesized: np.ndarray) -> dict:
