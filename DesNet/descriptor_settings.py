@@ -35,7 +35,7 @@ CONVERGENT_STEPS = {"langevin": 1000, "mala": 1000, "hmc": 200}
 LEAPFROG = 5  # gradient evaluations in a step of hmc
 # Seconds on two cores of an iteration of so many steps, and of each of its images of 64 x 64.
 ITERATION, IMAGE = 0.013, {"langevin": 0.0085, "mala": 0.015, "hmc": 0.0122}
-POINT = 0.0033  # and of each point where score matching fits the score
+POINT = 0.004  # and of each point where score matching fits the score
 
 # The settings of the ways to learn.  A short run drifts, along steep slopes.  Its images begin
 # near the flat colours that chains start from, so that every one draws the chain beside it along,

@@ -27,8 +27,8 @@ BATCH = 11  # images of the assignment
 # Seconds on two cores: of an iteration; of learning from an image of 64 x 64 in it; of each step of
 # its chain, by sampler, or, of hmc, of a leapfrog; and, of preconditioned ones, of every dimension
 # of z beyond the first two in each Jacobian.
-ITERATION, LEARN, DIRECTION = 0.016, 0.004, 0.0017
-STEP = {"preconditioned": 0.0022, "langevin": 0.0012, "mala": 0.0012, "hmc": 0.0012}
+ITERATION, LEARN, DIRECTION = 0.06, 0.0057, 0.0014
+STEP = {"preconditioned": 0.0037, "langevin": 0.002, "mala": 0.002, "hmc": 0.002}
 
 
 def _by_sampler(name: str) -> str:
