@@ -27,6 +27,20 @@ def test_training_images_are_natural_copies_without_ghosts():
     assert found["ghost_energy"] < 1e-6
 
 
+def test_less_white_is_as_natural_and_more_is_not():
+    images = IMAGES.copy()
+    images[:, :2] = 255  # a sixteenth of each
+    assert naturalness.natural(np.minimum(images, 253), images).all()
+    images[:, 2:8] = 255
+    assert not naturalness.natural(images, np.minimum(images, 253)).any()
+
+
+def test_tiles_of_a_single_image_are_natural_if_they_are_nearly_it():
+    (one,) = image = IMAGES[:1]
+    tiles = np.stack([128 + contrast * (one - 128) for contrast in (0.98, 0.8)])
+    assert list(naturalness.natural(tiles, image)) == [True, False]
+
+
 def test_halves_of_two_images_are_ghosts_and_no_copies():
     mixed = (IMAGES[:3] + IMAGES[3:]) / 2
     assert (naturalness.ghost_energy(mixed, IMAGES) > 0.3).all()
