@@ -35,6 +35,13 @@ def test_less_white_is_as_natural_and_more_is_not():
     assert not naturalness.natural(images, np.minimum(images, 253)).any()
 
 
+def test_tiles_of_grey_images_may_have_a_colour_that_nobody_sees():
+    grey = IMAGES.mean(3, keepdims=True).repeat(3, 3)
+    for levels, found in ((1, True), (6, False)):
+        tinted = grey + np.array([levels, 0, 0])
+        assert (naturalness.natural(tinted, grey) == found).all()
+
+
 def test_tiles_of_a_single_image_are_natural_if_they_are_nearly_it():
     (one,) = image = IMAGES[:1]
     tiles = np.stack([128 + contrast * (one - 128) for contrast in (0.98, 0.8)])

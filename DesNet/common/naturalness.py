@@ -5,8 +5,8 @@ Tiles (what a model shows) and training images are [n, S, S, 3] in [0, 255]; til
 * Natural tiles.  Four statistics of an image: the share of its values at or beyond 0 or 255 once
   rounded, its saturation (mean of largest less smallest channel), its contrast (standard deviation
   of luminance) and its fine detail (mean |Laplacian| of luminance).  A tile is natural if each lies
-  in the training images' range, widened by a quarter of its width on either side, or by a twentieth
-  of its middle, which of equal images is more; fewer values at 0 or 255 are as natural as any.
+  in the training images' range, widened by a quarter of its width on either side, and at least, of
+  equal or grey images, by what nobody sees; fewer values at 0 or 255 are as natural as any.
 * Patch distance.  The sliced Wasserstein distance (Karras et al., ICLR 2018) between 7 x 7 patches
   of tiles and of training images, on three levels of the Laplacian pyramid, each in standard
   deviations of the training images' patches; the mean of the levels.
@@ -31,7 +31,7 @@ from common.streams import Stream
 
 LUMINANCE = np.array([0.299, 0.587, 0.114])  # of red, green and blue (ITU-R BT.601)
 WIDENED = 0.25  # of the width of a range, on either side, or
-LEAST = 0.05  # of its middle
+LEAST = np.array([0.001, 2, 2, 2])  # a thousandth of the values, and grey levels
 LEVELS = 3  # of the Laplacian pyramid
 PATCH = 7  # pixels: side of a patch
 DIRECTIONS = 128  # that the patch distance is sliced along
@@ -90,7 +90,7 @@ def natural(tiles: np.ndarray, images: np.ndarray) -> np.ndarray:
     """Whether each tile's statistics lie within the images' widened ranges: bool [n]."""
     ranges, values = _statistics(images), _statistics(tiles)
     low, high = ranges.min(0), ranges.max(0)
-    margin = np.maximum(WIDENED * (high - low), LEAST * (high + low) / 2)
+    margin = np.maximum(WIDENED * (high - low), LEAST)
     low = low - margin
     low[0] = 0  # a white of 253 looks like one of 255
     return ((values >= low) & (values <= high + margin)).all(1)
