@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from common.guard import copy_if
 from common.session import tf
 
 AVERAGED = 20  # iterations that the running mean of the loss looks back
@@ -55,14 +56,12 @@ class BestWeights:
         running = tf.where_v2(tf.math.is_finite(loss), running, before)
         due = tf.equal(iteration % EVERY, 0)
         better = tf.logical_and(due, running < self._lowest)
-
-        def keep() -> tf.Tensor:
-            copies = [c.assign(v) for v, c in zip(self._variables, self._copies, strict=True)]
-            with tf.control_dependencies([*copies, self._at.assign(iteration)]):
-                return self._lowest.assign(running)
-
-        lowest = tf.cond(better, keep, self._lowest.read_value)
-        return tf.group(lowest, self._running.assign(running))
+        return tf.group(
+            copy_if(better, self._variables, self._copies),
+            self._running.assign(running),
+            self._lowest.assign(tf.where_v2(better, running, self._lowest)),
+            self._at.assign(tf.where_v2(better, iteration, self._at)),
+        )
 
     def begin(self, session: tf.Session) -> None:
         """Take note that learning goes on; its weights are the last ones until it ends."""

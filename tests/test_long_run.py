@@ -24,7 +24,7 @@ from report_page.tables import number
 
 
 def test_convergent_learning_goes_on_to_the_same_bits(pictures, tmp_path, mains):
-    more = ["--learning=convergent", "--num_epochs=6"]
+    more = ["--sampler=mala", "--learning=convergent", "--num_epochs=6"]
     mains["DesNet"].main(flags("DesNet", pictures, tmp_path / "whole", *more))
     whole = tmp_path / "whole" / "cats"
     goes_on_to_the_same_bits(mains["DesNet"], whole, pictures, tmp_path / "killed")

@@ -202,6 +202,14 @@ def test_learning_goes_on_to_the_same_bits(ladder, tmp_path, mains):
     goes_on_to_the_same_bits(mains["DesNet"], ladder, ladder.parents[1] / "data", tmp_path)
     manifest = json.loads((ladder / "manifest.json").read_text())
     assert "noise" in manifest["story"]["does"]
+    metrics = json.loads((ladder / "metrics.json").read_text())
+    assert 0 <= metrics["acceptance_rate"] <= 1
+    assert set(metrics["moments"]["layers"]) == {
+        *("conv_1", "conv_2", "conv_3", "value", "level", "colour"),
+        *("noise_1", "noise_2", "noise_3", "noise_whole", "whole", "pixels", "colours"),
+        *("combined", "value_whole", "dense_1", "dense_2"),
+    }
+    assert 0 <= metrics["moments"]["colour"] <= 1
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ class Guard:
         led to a sane iteration, and where its step leads is not known yet.
         """
         due = tf.logical_and(sane, tf.equal(self.iteration % SNAPSHOT_STEPS, 0))
-        return _copy_if(due, self._state, self._snapshots)
+        return copy_if(due, self._state, self._snapshots)
 
     def settle(self, sane: tf.Tensor, blamed: tf.Tensor | bool = True) -> list[tf.Operation]:
         """Go back if the iteration is not sane, and count it; to be run when all else is done.
@@ -74,7 +74,7 @@ class Guard:
             sane: whether it is.
             blamed: whether the learning rate may be the cause, and is halved if it is not.
         """
-        settled = _copy_if(tf.logical_not(sane), self._snapshots, self._state)
+        settled = copy_if(tf.logical_not(sane), self._snapshots, self._state)
         recovered = tf.minimum(1.0, self.rate_factor * 2 ** (1 / RECOVERY_STEPS))
         lowered = tf.where_v2(blamed, self.rate_factor / 2, self.rate_factor)
         with tf.control_dependencies([settled]):
@@ -85,7 +85,7 @@ class Guard:
             ]
 
 
-def _copy_if(
+def copy_if(
     condition: tf.Tensor, sources: Sequence[tf.Variable], targets: Sequence[tf.Variable]
 ) -> tf.Tensor:
     """Assign all sources to their targets if the condition holds."""
