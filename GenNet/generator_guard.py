@@ -31,6 +31,7 @@ def send_back(chains: samplers.Chains, start: tf.Tensor) -> samplers.Chains:
         position=tf.where_v2(within[:, None], chains.position, start),
         acceptance_rate=tf.where_v2(within, chains.acceptance_rate, 0.0),
         score_magnitude=tf.where_v2(within, chains.score_magnitude, 0.0),
+        last_log_prob=tf.where_v2(within, chains.last_log_prob, chains.first_log_prob),
         path=None
         if chains.path is None
         else tf.where_v2(within[:, None], chains.path, start),  # [l, B, d]

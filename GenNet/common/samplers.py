@@ -21,6 +21,8 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
+
 from common import streams
 from common.session import tf
 
@@ -48,6 +50,7 @@ class Chains(NamedTuple):
     acceptance_rate: tf.Tensor  # [B], share of proposals accepted (1 without a test)
     score_magnitude: tf.Tensor  # [B], mean |component| of d log p / dx along the chain
     first_log_prob: tf.Tensor  # [B], the log density where the chain started
+    last_log_prob: tf.Tensor  # [B], and where it arrived
     path: tf.Tensor | None = None  # [l, B, ...], the position after every step, if asked for
 
 
@@ -180,9 +183,9 @@ def _tested(
 
     zeros = tf.zeros_like(_mean(x))
     state = [*start, zeros, zeros]
-    (position, *_, accepted, magnitude), path = _loop(step, num_steps, state, keep_path)
-    length = tf.cast(num_steps, x.dtype)
-    return Chains(tf.stop_gradient(position), accepted / length, magnitude / length, start[1], path)
+    (position, log_prob, *_, accepted, magnitude), path = _loop(step, num_steps, state, keep_path)
+    length, position = tf.cast(num_steps, x.dtype), tf.stop_gradient(position)
+    return Chains(position, accepted / length, magnitude / length, start[1], log_prob, path)
 
 
 def langevin(
@@ -222,8 +225,10 @@ def langevin(
     chains = annealed_langevin(
         *(step, x, num_steps, key), first_step=first_step, keep_path=keep_path
     )
-    # The steps need no log density: the first is computed apart, and only if it is asked for.
-    return chains._replace(first_log_prob=log_prob_fn(x))
+    # The steps need no log density: two are computed apart, and only if they are asked for.
+    return chains._replace(
+        first_log_prob=log_prob_fn(x), last_log_prob=log_prob_fn(chains.position)
+    )
 
 
 def annealed_langevin(
@@ -249,7 +254,7 @@ def annealed_langevin(
         keep_path: return every position of the chains too.
 
     Returns:
-        The chains; their first log density, which no step needs, is not computed, and 0.
+        The chains; their log densities, which no step needs, are not computed, and 0.
     """
 
     def step(t: tf.Tensor, x: tf.Tensor, magnitude: tf.Tensor) -> list:
@@ -261,7 +266,8 @@ def annealed_langevin(
     zeros = tf.zeros_like(_mean(x))
     (position, magnitude), path = _loop(step, num_steps, [x, zeros], keep_path)
     length = tf.cast(num_steps, x.dtype)
-    return Chains(tf.stop_gradient(position), zeros + 1, magnitude / length, zeros, path)
+    position = tf.stop_gradient(position)
+    return Chains(position, zeros + 1, magnitude / length, zeros, zeros, path)
 
 
 def hmc(
@@ -405,6 +411,39 @@ def preconditioned_langevin(
         return [new_x, new_log_prob, new_score, new_factor, new_mean], log_ratio
 
     return _tested(propose, [x, *evaluate(x)], num_steps, key, first_step, keep_path)
+
+
+def resampled(
+    x: tf.Tensor,
+    log_weight: tf.Tensor,
+    proposals: tf.Tensor,
+    log_weights: tf.Tensor,
+    key: tf.Tensor,
+) -> tf.Tensor:
+    """A step of iterated sampling importance resampling (Andrieu, Lee and Vihola, 2018).
+
+    Each chain goes on from where it is, or from one of M independent draws of a density q, chosen
+    with probability proportional to w = p / q: its stationary law is exactly p, and however far
+    the modes of p lie from each other, it comes from one to another.  Chains may share the draws.
+
+    Args:
+        x: [B, d], where the chains are.
+        log_weight: log w there, [B].
+        proposals: [M, d], draws of q.
+        log_weights: log w of each of them for each chain, [B, M]; none is chosen where it is NaN.
+        key: int32 [2].
+
+    Returns:
+        [B, d].
+    """
+    log_weights = tf.concat([log_weight[:, None], log_weights], 1)  # [B, 1 + M]
+    never = tf.constant(-np.inf, log_weights.dtype)
+    log_weights = tf.where_v2(tf.math.is_nan(log_weights), never, log_weights)
+    uniform = tf.random.stateless_uniform(tf.shape(log_weights), key, dtype=log_weights.dtype)
+    # The largest of the logarithms with Gumbel noise is one of them with that probability.
+    chosen = tf.argmax(log_weights - tf.math.log(-tf.math.log(uniform)), 1)[:, None]
+    stay, drawn = tf.equal(chosen, 0), tf.gather(proposals, tf.maximum(chosen[:, 0] - 1, 0))
+    return tf.where_v2(stay, x, drawn)
 
 
 def adapted_step_size(
