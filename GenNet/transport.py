@@ -11,6 +11,10 @@ the semi-discrete optimal transport from f(u) to the images, whose potentials b 
 gradients until every image has as many draws as others (Genevay, Cuturi, Peyre and Bach, NIPS
 2016).  A draw on a border between two images can only be far from both, so errors count as those of
 a Cauchy law, c log(1 + ||f(u) - Y_i||^2 / c), of which large ones pull little.
+
+Where an image is drawn so moves, and its chain has to follow: every chain is offered the draws of
+the iteration, whose f(u) are at hand, by a step of sampling importance resampling, which leaves the
+law of its posterior as it is.
 """
 
 from __future__ import annotations
@@ -20,15 +24,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from common import fitting, quality, streams
+from common import fitting, quality, samplers, streams
 from common.session import tf
 from common.streams import Stream
+from generator_learning import flat
 
 if TYPE_CHECKING:
     from GenNet import GenNet
 
 REACH = 1.25  # standard deviations of the draws: the pictures go farther than most of the prior
-BEGIN = 0.2  # share of the run after which draws are matched: first the z find their order
 RATE = 0.3  # of the potentials, in mean squared distances
 LIMIT = 0.25  # of a potential, likewise: no image takes draws from where another one is drawn well
 # Grey levels: root of c / D, of D numbers that are seen, while the learning rate is full, and at
@@ -55,8 +59,13 @@ class Transport:
         self._fed = tf.placeholder(tf.float32, [len(self._kept), size])
         self._images = self._held("images")
         self._visible = None if model.visible is None else self._held("visible")
-        # Share of the full learning rate; 0 before BEGIN.
-        self.rate = tf.placeholder(tf.float32, [], "transport/rate")
+        self.rate = tf.placeholder(tf.float32, [], "transport/rate")  # share of the full one
+        step = tf.cast(tf.train.get_or_create_global_step(), tf.int32)
+        key = streams.key(model.settings.seed, Stream.TRANSPORT, step)
+        shape = [model.settings.prior_draws, model.settings.z_dim]
+        self._drawn = REACH * tf.random.stateless_normal(shape, key)  # u [M, d]
+        with model.networks[0].precision(model.settings.precision):
+            self._made = tf.reshape(model.generator(self._drawn), [-1, size])  # f(u) [M, D]
 
     def _held(self, name: str) -> tf.Variable:
         """A variable of what is fed, in no checkpoint."""
@@ -79,8 +88,35 @@ class Transport:
 
     def share_of_rate(self, iteration: int, total: int) -> float:
         """What `rate` is fed in an iteration, counted from 0, of `total`."""
-        settings, progress = self._model.settings, iteration / total
-        return settings.rate(progress) / settings.learning_rate if progress >= BEGIN else 0.0
+        settings = self._model.settings
+        return settings.rate(iteration / total) / settings.learning_rate
+
+    def resampled(
+        self,
+        chains: samplers.Chains,
+        images: tf.Tensor,
+        sigma: tf.Tensor,
+        visible: tf.Tensor | None,
+    ) -> tf.Tensor:
+        """Where chains of posteriors go on from, [B, d]: some from one of the draws.
+
+        Draws are of N(0, REACH^2 I), and their weights p(Y, u) / q(u).
+
+        Args:
+            chains: as they have arrived.
+            images: of the chains, [B, S, S, 3] in [-1, 1].
+            sigma: standard deviation of the noise.
+            visible: which pixels are seen, [B, S, S, 1]; by default all.
+        """
+        model, u = self._model, tf.reduce_sum(tf.square(self._drawn), 1)
+        step = tf.cast(tf.train.get_or_create_global_step(), tf.int32)
+        key = streams.key(model.settings.seed, Stream.RESAMPLING, step, model.cluster.rank)
+        seen = None if visible is None else flat(tf.ones_like(images), visible)
+        squares = squared_distances(self._made, flat(images, visible), seen)  # [M, B]
+        z = tf.reduce_sum(tf.square(chains.position), 1)
+        log_weights = -tf.transpose(squares) / (2 * sigma**2) - (1 - REACH**-2) * u / 2
+        log_weight = chains.last_log_prob + z / (2 * REACH**2)
+        return samplers.resampled(chains.position, log_weight, self._drawn, log_weights, key)
 
     def loss(
         self, sigma: tf.Tensor, batch: tf.Tensor
@@ -99,18 +135,10 @@ class Transport:
             counts.
         """
         model = self._model
-        settings, cluster = model.settings, model.cluster
-        step = tf.cast(tf.train.get_or_create_global_step(), tf.int32)
-        key = streams.key(settings.seed, Stream.TRANSPORT, step)
-        begun = self.rate > 0
-        drawn = settings.prior_draws  # M
-        if cluster.size == 1:  # workers exchange as many numbers every time
-            drawn = tf.where_v2(begun, drawn, 1)  # a convolution of none fails
-        u = REACH * tf.random.stateless_normal([drawn, settings.z_dim], key)
-        images = self._images.read_value()
-        with model.networks[0].precision(settings.precision):
-            made = tf.reshape(model.generator(u), [-1, images.shape[1]])
-        squares = tf.stop_gradient(self._squared_distances(made, images))  # [M, n]
+        cluster = model.cluster
+        images, made = self._images.read_value(), self._made
+        visible = None if self._visible is None else self._visible.read_value()
+        squares = tf.stop_gradient(squared_distances(made, images, visible))  # [M, n]
         potentials = tf.gather(self._potentials.read_value(), self._kept)
         reduced = squares - potentials
         nearest, best = tf.argmin(reduced, 1), tf.reduce_min(reduced, 1)  # [M]
@@ -128,8 +156,8 @@ class Transport:
             return tf.scatter_update(self._potentials, self._kept, stand).op
 
         residual, numbers = made - tf.gather(images, nearest), float(images.shape[1])
-        if self._visible is not None:
-            seen = tf.gather(self._visible.read_value(), nearest)
+        if visible is not None:
+            seen = tf.gather(visible, nearest)
             residual, numbers = residual * seen, tf.reduce_sum(seen, 1)
         start, end = ((grey / 127.5) ** 2 for grey in TOLERANCE)
         c = numbers * start * (end / start) ** (1 - self.rate)
@@ -137,13 +165,19 @@ class Transport:
         error = mine * c * tf.math.log1p(error / c)
         # The mean over all workers' batches is to be the sum over the workers.
         (whole,) = cluster.sum([tf.cast(batch, tf.float32)])
-        error *= tf.cast(begun, tf.float32) * whole / tf.cast(batch, tf.float32)
+        error *= whole / tf.cast(batch, tf.float32)
         return tf.reduce_mean(error) / (2 * sigma**2), ascend
 
-    def _squared_distances(self, made: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
-        """||f(u) - Y||^2 [M, n] of made [M, D] and images [n, D], of the pixels that are seen."""
-        squares = quality.squared_distances(made, images)
-        if self._visible is None:
-            return squares
-        hidden = 1 - self._visible.read_value()
-        return squares - tf.matmul(tf.square(made), hidden, transpose_b=True)
+
+def squared_distances(made: tf.Tensor, images: tf.Tensor, visible: tf.Tensor | None) -> tf.Tensor:
+    """||f(u) - Y||^2 [M, n] of made [M, D] and images [n, D], of the pixels that are seen.
+
+    Args:
+        made: f(u).
+        images: Y, 0 where they are hidden.
+        visible: 1 where they are seen, [n, D]; by default everywhere.
+    """
+    squares = quality.squared_distances(made, images)
+    if visible is None:
+        return squares
+    return squares - tf.matmul(tf.square(made), 1 - visible, transpose_b=True)

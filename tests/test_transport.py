@@ -6,7 +6,6 @@ from conftest import SIDE, built, gennet
 
 from common.guard import DivergenceError
 from generator_settings import Settings
-from transport import BEGIN
 
 EPOCHS = 250
 AT = np.arange(SIDE) / SIDE * 2 * np.pi
@@ -56,13 +55,10 @@ def test_no_z_leads_out_of_the_images_range_of_contrast(matched):
 
 def test_potentials_ascend_where_images_lack_draws():
     model = built(gennet(COUNT, prior_draws=64, num_epochs=EPOCHS, width=8))
-    first = int(BEGIN * EPOCHS)
     potentials = model.transport._potentials
     with model.session.graph.as_default():
         value = potentials.read_value()
     records = model.train(IMAGES)
-    for _ in range(first):
-        next(records)
     np.testing.assert_array_equal(model.session.run(value), 0)
     near = errors(model.generate(1.25 * np.random.default_rng(0).normal(size=(4000, 2))))
     share = np.bincount(near.argmin(1), minlength=COUNT) / 4000
@@ -72,8 +68,18 @@ def test_potentials_ascend_where_images_lack_draws():
     assert moved[share.argmax()] < 0 < moved[share.argmin()]
 
 
-def test_iterations_that_do_not_count_leave_the_potentials(monkeypatch):
-    monkeypatch.setattr("transport.BEGIN", 0)
+def test_chains_that_stand_where_another_image_is_drawn_come_back():
+    model, last = learned(6)
+    with model.session.graph.as_default():
+        model._chains.load(np.roll(model.latents(), 1, 0), model.session)
+    assert errors(model.reconstruct()).argmin(1).tolist() != list(range(COUNT))
+    *_, again = model.train(IMAGES, EPOCHS + 25)
+    assert errors(model.reconstruct()).argmin(1).tolist() == list(range(COUNT))
+    assert again["psnr"] > last["psnr"] - 5
+    assert again["roll_backs"] == 0
+
+
+def test_iterations_that_do_not_count_leave_the_potentials():
     model = built(gennet(COUNT, prior_draws=6, num_epochs=2))
     with model.session.graph.as_default():
         value = model.transport._potentials.read_value()
