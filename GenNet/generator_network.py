@@ -9,6 +9,8 @@ from common.session import tf
 from generator_settings import Settings
 
 BOUND = 2.0  # mean square that `bounded` is half way to
+STEEP = 1.5  # times He initialisation: how fast features turn in the plane
+MAPPING = 3  # hidden layers between them and the features of which images are made
 
 
 def bounded(x: tf.Tensor) -> tf.Tensor:
@@ -29,11 +31,15 @@ def top_down(z: tf.Tensor, settings: Settings, on_gpu: bool = False) -> tf.Tenso
     # He initialisation; a stride-2 transposed convolution adds up a quarter of its kernel.
     # Random biases spread the kinks of the rectifiers over the plane of z.  With biases of 0
     # all of them meet in one point, and the images around it are torn.
-    stddev = math.sqrt(2 / settings.z_dim)
+    stddev = STEEP * math.sqrt(2 / settings.z_dim)
     x = dense(z, 4 * width, "project", stddev, bias_stddev=0.3 * stddev)
     x = bounded(leaky_relu(x))  # [B, 256]
-    # Features of features of z turn from one image to the next in a smaller part of the plane.
-    x = dense(x, base * base * 8 * width, "spread", math.sqrt(2 / x.shape[1]), bias_stddev=0.1)
+    # A mapping network (Karras, Laine and Aila, CVPR 2019): features of features of z turn from one
+    # image to the next in a smaller part of the plane.
+    stddev = math.sqrt(2 / (4 * width))
+    for layer in range(1, MAPPING + 1):
+        x = leaky_relu(dense(x, 4 * width, f"mapping_{layer}", stddev, bias_stddev=0.1))
+    x = dense(x, base * base * 8 * width, "spread", stddev, bias_stddev=0.1)
     x = tf.reshape(leaky_relu(x), [-1, base, base, 8 * width])  # [B, 4, 4, 512]
     taps = 9 if smooth else 25  # free numbers in a kernel
     for channels in (4 * width, 2 * width, width):  # [B, 8, 8, 256] ... [B, 32, 32, 64]

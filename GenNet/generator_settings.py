@@ -14,7 +14,7 @@ from common.flags import choice, number, setting, switch, whole
 # for a trained generator.  MALA and HMC start there and adapt.  In the metric G the step has no
 # scale: 1 fits every network and sigma.
 SAMPLERS = {
-    "preconditioned": {"step_size": 1.0, "num_steps": 3},
+    "preconditioned": {"step_size": 1.0, "num_steps": 1},
     "langevin": {"step_size": 0.02, "num_steps": 30},
     "mala": {"step_size": 0.02, "num_steps": 30},
     "hmc": {"step_size": 0.02, "num_steps": 3},
@@ -22,7 +22,7 @@ SAMPLERS = {
 
 LEAPFROG = 10  # gradient evaluations in a step of hmc
 PLANE = 3  # dimensions of z of which draws of the prior can be everywhere
-EPOCHS = 500  # of the images of the assignment
+EPOCHS = 350  # of the images of the assignment
 BATCH = 11  # images of the assignment
 # Seconds on two cores: of an iteration; of learning from an image of 64 x 64 in it; of each step of
 # its chain, by sampler, or, of hmc, of a leapfrog; and, of preconditioned ones, of every dimension
@@ -96,20 +96,20 @@ class Settings(flags.Settings):
         True, switch, "keep the inferred z distributed as N(0, I)", group="inference"
     )
     learning_rate: float = setting(
-        0.001, number(1e-9, 10), "learning rate of Adam", group="learning", flag="g_lr"
+        0.002, number(1e-9, 10), "learning rate of Adam", group="learning", flag="g_lr"
     )
     beta1: float = setting(0.9, number(0, 0.999), "decay of Adam's first moment", group="learning")
     prior_draws: int | None = setting(
         None,
         whole(0, 1024),
         "draws of the prior in an iteration, each matched with a training image and learned, so"
-        " that all of the plane shows images (0, the assignment: none; default: as many as images"
-        f" in it, of a z of up to {PLANE} dimensions where nothing is held out or hidden, else"
-        " none)",
+        " that all of the plane shows images, and offered to the chains (0, the assignment: none;"
+        f" default: as many as images in it, of a z of up to {PLANE} dimensions where nothing is"
+        " held out or hidden, else none)",
         group="learning",
     )
     decay: float = setting(
-        0.3,
+        0.5,
         number(0, 1),
         "share of the run, at its end, in which the learning rate falls to 0",
         group="learning",
