@@ -262,10 +262,10 @@ class GenNet(Model):
             step_size = samplers.adapted_step_size(step_size, chains.acceptance_rate, target)
         elif self.settings.sampler == "langevin":  # halved for chains that were sent back
             step_size = tf.where_v2(chains.acceptance_rate > 0, step_size, step_size / 2)
-        place, position = index[:, None], chains.position
         if self.transport is not None:
-            position = self.transport.resampled(chains, images, inputs.sigma, visible)
-        z = tf.tensor_scatter_nd_update(self._chains, place, position)
+            chains = self.transport.resampled(chains, images, inputs.sigma, visible)
+        place = index[:, None]
+        z = tf.tensor_scatter_nd_update(self._chains, place, chains.position)
         adapted = tf.tensor_scatter_nd_update(self._step_sizes, place, step_size)
         updates = [self._step_sizes.assign(adapted)]
         if self.settings.parameter_expansion:

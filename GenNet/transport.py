@@ -28,6 +28,7 @@ from common import fitting, quality, samplers, streams
 from common.session import tf
 from common.streams import Stream
 from generator_learning import flat
+from resampling import resampled
 
 if TYPE_CHECKING:
     from GenNet import GenNet
@@ -97,8 +98,8 @@ class Transport:
         images: tf.Tensor,
         sigma: tf.Tensor,
         visible: tf.Tensor | None,
-    ) -> tf.Tensor:
-        """Where chains of posteriors go on from, [B, d]: some from one of the draws.
+    ) -> samplers.Chains:
+        """Chains of posteriors, some of which go on from one of the draws.
 
         Draws are of N(0, REACH^2 I), and their weights p(Y, u) / q(u).
 
@@ -116,7 +117,8 @@ class Transport:
         z = tf.reduce_sum(tf.square(chains.position), 1)
         log_weights = -tf.transpose(squares) / (2 * sigma**2) - (1 - REACH**-2) * u / 2
         log_weight = chains.last_log_prob + z / (2 * REACH**2)
-        return samplers.resampled(chains.position, log_weight, self._drawn, log_weights, key)
+        offered = self._drawn, log_weights
+        return chains._replace(position=resampled(chains.position, log_weight, *offered, key))
 
     def loss(
         self, sigma: tf.Tensor, batch: tf.Tensor

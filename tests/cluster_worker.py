@@ -19,6 +19,7 @@ from common import cluster, command, experiment, samplers
 from common.model import Model
 from common.session import tf
 from common.shards import Shard
+from transport import Transport
 
 FORKS = multiprocessing.get_context("forkserver")
 MAINS = {name: load_file(ROOT / name / "main.py") for name in ("GenNet", "DesNet")}
@@ -102,8 +103,8 @@ def work(
         errors: file of its stderr.
         timeout: CLUSTER_TIMEOUT.
         dumps: folder in which RANK-ITERATION.npz holds, at every checkpoint, what was learned.
-        still: whether its chains go straight up the score, so that what any number of workers
-            learn can be compared.
+        still: whether its chains go straight up the score and take no draw that is offered to
+            them, so that what any number of workers learn can be compared.
     """
     os.environ.update(TF_CONFIG=told, CLUSTER_TIMEOUT=str(timeout))
     signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a terminal
@@ -132,6 +133,7 @@ def work(
 
     if still:
         samplers.standard_normal = without_noise
+        Transport.resampled = lambda _, chains, *__: chains  # type: ignore[method-assign]
     Model.save = dump_and_save  # type: ignore[method-assign]
     experiment.Experiment.make = make  # type: ignore[method-assign]
     cluster.GRACE = 0.2

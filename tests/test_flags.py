@@ -88,7 +88,7 @@ def test_what_is_said_is_not_resolved_otherwise():
 @BOTH
 def test_a_default_run_fits_its_budget(settings_class):
     few, many = (settings_class().resolved(n) for n in (11, 10_000))
-    assert 400 <= few.num_epochs <= 600
+    assert 300 <= few.num_epochs <= 600
     assert 1 <= many.num_epochs < 10
     large = settings_class(image_size=128).resolved(1000)
     assert large.num_epochs < settings_class().resolved(1000).num_epochs
@@ -101,9 +101,9 @@ def test_a_default_run_fits_its_budget(settings_class):
 
 def test_what_a_large_z_costs_is_foretold():
     seconds = {d: GeneratorSettings(z_dim=d).resolved(11).seconds(11) for d in (2, 100)}
-    assert seconds[100] > 20 * seconds[2]
+    assert seconds[100] > 10 * seconds[2]
     of_mala = GeneratorSettings(z_dim=100, sampler="mala").resolved(11).seconds(11)
-    assert of_mala < seconds[100] / 5
+    assert of_mala < seconds[100] / 3
 
 
 @pytest.mark.parametrize(

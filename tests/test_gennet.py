@@ -103,6 +103,7 @@ def test_the_learning_gradient_of_the_generator_is_the_assignments():
 @pytest.mark.parametrize("z_dim", [1, 2, 5])
 def test_parameter_expansion_moves_z_to_the_prior_and_changes_no_image(z_dim):
     options = {"z_dim": z_dim, "step_size": 1e-6, "num_steps": 1, "learning_rate": 1e-9}
+    options["prior_draws"] = 0
     plain = built(gennet(parameter_expansion=False, sampler="langevin", **options))
     expanded = built(gennet(parameter_expansion=True, sampler="langevin", **options))
     for model in (plain, expanded):

@@ -142,7 +142,7 @@ def test_hidden_pixels_and_new_images_are_restored_better_than_by_the_mean_image
             num_steps=3,
         )
     )
-    list(model.train(learned, 80))
+    list(model.train(learned, 140))
     mean = heldout.mean_image(learned, visible[:8])
     for part, restored in (
         (heldout.Part(learned, list("abcdefgh"), visible[:8]), model.reconstruct()),
