@@ -31,8 +31,6 @@ def _gennet(images: np.ndarray, precision: str, **options: object) -> GenNet:
 def gennet(images: np.ndarray, precision: str, **options: object) -> Callable[[], object]:
     """An iteration of GenNet on images [N, S, S, 3], with options of its settings."""
     model = _gennet(images, precision, **options)
-    with model.session.graph.as_default():  # half-way: at first no draws of the prior are learned
-        tf.train.get_or_create_global_step().load(FOREVER // 2, model.session)
     records = model.train(images, FOREVER)
     return lambda: next(records)
 

@@ -59,6 +59,7 @@ RUNS: dict[str, dict[str, str]] = {  # of which images -> name -> command
     },
     "photographs": {
         "gennet": "GenNet/main.py",
+        **{f"gennet_{seed}": f"GenNet/main.py --seed {seed}" for seed in range(1, 5)},
         "egret_0": CHAINS,
         "lion_tiger_0": f"{CHAINS} --category lion_tiger",
         **{f"egret_{seed}": f"DesNet/main.py --seed {seed}" for seed in range(1, 5)},
