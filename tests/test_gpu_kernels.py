@@ -261,7 +261,7 @@ def test_a_gpu_is_given_one_convolution_for_each_layer_and_the_whole_batch(gpu):
     # Forward and back; the dense layers multiply matrices, at each of which both factors learn,
     # and so does what bounds the features of z.
     assert work(generator.generator, None, 2) == {
-        **{"Conv2DBackpropInput": 4, "Conv2D": 4, "MatMul": 9}
+        **{"Conv2DBackpropInput": 4, "Conv2D": 4, "MatMul": 18}
     }
     assert work(descriptor.descriptor, None, 16, 16, 3) == {
         **{"Conv2D": 3, "Conv2DBackpropInput": 3, "MatMul": 8}
