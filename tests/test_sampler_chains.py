@@ -106,8 +106,9 @@ def test_no_log_density_or_gradient_is_computed_twice(name, evaluations):
     target = given_to(name, lambda x: gaussian(1.0)(counted(x)))
     with tf.Graph().as_default(), tf.Session() as session:
         chains = ALL[name](target, tf.ones([5, 2]), 0.5, 7, tf.constant([3, 4]), keep_path=True)
-        if name == "langevin":  # whose steps need no log density: the first is apart
-            chains = chains._replace(first_log_prob=chains.position)
+        if name == "langevin":  # whose steps need no log density: first and last are apart
+            unasked = dict.fromkeys(["first_log_prob", "last_log_prob"], chains.position)
+            chains = chains._replace(**unasked)
         rate = session.run(chains).acceptance_rate
     assert len(calls) == evaluations
     assert len(np.unique(calls, axis=0)) == evaluations  # and never twice at one place
