@@ -234,7 +234,7 @@ class GenNet(Model):
         return send_back(chains, z) if self.settings.sampler == "langevin" else chains
 
     def _infer(self, inputs: Inputs, images: tf.Tensor) -> Inference:
-        """Go on with the chains of the batch, adapt their steps, and reduce the prior.
+        """Go on with the chains of the batch, adapt their steps, offer draws, reduce the prior.
 
         The chains are kept in their variables: they start warm, where they were left.
         """

@@ -61,12 +61,15 @@ class Transport:
         self._images = self._held("images")
         self._visible = None if model.visible is None else self._held("visible")
         self.rate = tf.placeholder(tf.float32, [], "transport/rate")  # share of the full one
-        step = tf.cast(tf.train.get_or_create_global_step(), tf.int32)
-        key = streams.key(model.settings.seed, Stream.TRANSPORT, step)
-        shape = [model.settings.prior_draws, model.settings.z_dim]
+        shape, key = [model.settings.prior_draws, model.settings.z_dim], self._key(Stream.TRANSPORT)
         self._drawn = REACH * tf.random.stateless_normal(shape, key)  # u [M, d]
         with model.networks[0].precision(model.settings.precision):
             self._made = tf.reshape(model.generator(self._drawn), [-1, size])  # f(u) [M, D]
+
+    def _key(self, stream: Stream, rank: int = 0) -> tf.Tensor:
+        """Of what is drawn in an iteration, by all workers alike or by the one of a rank."""
+        step = tf.cast(tf.train.get_or_create_global_step(), tf.int32)
+        return streams.key(self._model.settings.seed, stream, step, rank)
 
     def _held(self, name: str) -> tf.Variable:
         """A variable of what is fed, in no checkpoint."""
@@ -109,12 +112,10 @@ class Transport:
             sigma: standard deviation of the noise.
             visible: which pixels are seen, [B, S, S, 1]; by default all.
         """
-        model, u = self._model, tf.reduce_sum(tf.square(self._drawn), 1)
-        step = tf.cast(tf.train.get_or_create_global_step(), tf.int32)
-        key = streams.key(model.settings.seed, Stream.RESAMPLING, step, model.cluster.rank)
+        key = self._key(Stream.RESAMPLING, self._model.cluster.rank)
         seen = None if visible is None else flat(tf.ones_like(images), visible)
-        squares = squared_distances(self._made, flat(images, visible), seen)  # [M, B]
-        z = tf.reduce_sum(tf.square(chains.position), 1)
+        squares = squared_distances_of_seen(self._made, flat(images, visible), seen)  # [M, B]
+        u, z = (tf.reduce_sum(tf.square(each), 1) for each in (self._drawn, chains.position))
         log_weights = -tf.transpose(squares) / (2 * sigma**2) - (1 - REACH**-2) * u / 2
         log_weight = chains.last_log_prob + z / (2 * REACH**2)
         offered = self._drawn, log_weights
@@ -136,11 +137,10 @@ class Transport:
             The mean, and what makes the ascent of the potentials, told whether the iteration
             counts.
         """
-        model = self._model
-        cluster = model.cluster
+        cluster = self._model.cluster
         images, made = self._images.read_value(), self._made
         visible = None if self._visible is None else self._visible.read_value()
-        squares = tf.stop_gradient(squared_distances(made, images, visible))  # [M, n]
+        squares = tf.stop_gradient(squared_distances_of_seen(made, images, visible))  # [M, n]
         potentials = tf.gather(self._potentials.read_value(), self._kept)
         reduced = squares - potentials
         nearest, best = tf.argmin(reduced, 1), tf.reduce_min(reduced, 1)  # [M]
@@ -171,7 +171,9 @@ class Transport:
         return tf.reduce_mean(error) / (2 * sigma**2), ascend
 
 
-def squared_distances(made: tf.Tensor, images: tf.Tensor, visible: tf.Tensor | None) -> tf.Tensor:
+def squared_distances_of_seen(
+    made: tf.Tensor, images: tf.Tensor, visible: tf.Tensor | None
+) -> tf.Tensor:
     """||f(u) - Y||^2 [M, n] of made [M, D] and images [n, D], of the pixels that are seen.
 
     Args:
