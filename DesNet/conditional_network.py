@@ -77,8 +77,12 @@ class ConditionalNetwork(Network):
         """Those of the current graph."""
         return super().variables() + self._colours.variables()
 
+    def matrices(self) -> list[tf.Variable]:
+        """The weights of g that map features to features."""
+        return [variable for variable in super().variables() if variable.shape.rank > 1]
+
     def state(self) -> list[tf.Variable]:
-        """These, and the heights."""
+        """The variables, and the heights."""
         return [*self.variables(), self.heights.thumbnails, self.heights.values]
 
     def __call__(self, y: tf.Tensor, level: tf.Tensor | None = None) -> tf.Tensor:  # type: ignore[override]

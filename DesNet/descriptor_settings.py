@@ -35,7 +35,7 @@ CONVERGENT_STEPS = {"langevin": 1000, "mala": 1000, "hmc": 200}
 LEAPFROG = 5  # gradient evaluations in a step of hmc
 # Seconds on two cores of an iteration of so many steps, and of each of its images of 64 x 64.
 ITERATION, IMAGE = 0.013, {"langevin": 0.0085, "mala": 0.015, "hmc": 0.0122}
-POINT = 0.004  # and of each point where score matching fits the score
+POINT = 0.006  # and of each point where score matching fits the score, panels included
 
 # The settings of the ways to learn.  A short run drifts, along steep slopes.  Its images begin
 # near the flat colours that chains start from, so that every one draws the chain beside it along,
@@ -76,14 +76,14 @@ LEARNING: dict[str, dict[str, Any]] = {
         "weight_decay": 0.0,
     },
     "score_matching": {
-        "num_epochs": 500,
+        "num_epochs": 350,
         "network": "noise_conditional",
         "num_steps": 128,
         "step_size": 2.8,
         "data_noise": 4.0,
         "data_noise_start": 4.0,
         "contrast_start": 1.0,
-        "learning_rate": 0.002,
+        "learning_rate": 0.003,
         "beta1": 0.9,
         "beta2": 0.99,
         "mode_penalty": 0.0,
@@ -183,7 +183,7 @@ class Settings(flags.Settings):
     num_epochs: int | None = flags.num_epochs(_by_learning("num_epochs"))
     batch_size: int | None = flags.batch_size(", ".join(f"{v} for {k}" for k, v in BATCH.items()))
     learning_rate: float | None = setting(
-        None, number(1e-9, 10), "of Adam" + _default("learning_rate"), group="learning"
+        None, number(1e-9, 10), "of Adam, and of Muon" + _default("learning_rate"), group="learning"
     )
     beta1: float | None = setting(
         None,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import muon
 from common.cluster import Cluster
 from common.guard import Guard
 from common.session import tf
@@ -26,6 +27,7 @@ class GuardedAdam(Guard):
         beta1: float,
         beta2: float,
         cluster: Cluster,
+        matrices: Sequence[tf.Variable] = (),
     ) -> None:
         """Make the guard's own variables.
 
@@ -35,11 +37,12 @@ class GuardedAdam(Guard):
             beta1: decay of Adam's first moment.
             beta2: decay of its second moment.
             cluster: the workers that learn.
+            matrices: those of the variables that take steps of Muon's instead.
         """
         super().__init__([*variables, *companions])
         self._log_norm = tf.get_variable("log_gradient_norm", initializer=0.0, trainable=False)
         self._variables, self._cluster = list(variables), cluster
-        self._beta1, self._beta2 = beta1, beta2
+        self._beta1, self._beta2, self._matrices = beta1, beta2, matrices
 
     def minimize(
         self,
@@ -62,7 +65,8 @@ class GuardedAdam(Guard):
             Whether it counts: its gradients are finite too; their global norm (0 where it is not
             finite); and the operations that update all variables accordingly.
         """
-        adam = tf.train.AdamOptimizer(rate * self.rate_factor, self._beta1, self._beta2)
+        rate = rate * self.rate_factor
+        adam = tf.train.AdamOptimizer(rate, self._beta1, self._beta2)
         pairs = adam.compute_gradients(objective, self._variables)
         gradients = self._cluster.mean([gradient for gradient, _ in pairs], count)
         norm = tf.linalg.global_norm(gradients)
@@ -80,8 +84,11 @@ class GuardedAdam(Guard):
         with tf.control_dependencies([self.keep(sane)]):
             # Adam's moments see no insane gradient.
             gated = [tf.where_v2(sane, clip * g, tf.zeros_like(g)) for g in gradients]
-            step = adam.apply_gradients(zip(gated, self._variables, strict=True))
-        with tf.control_dependencies([step]):
+            pairs = list(zip(gated, self._variables, strict=True))
+            names = {matrix.op.name for matrix in self._matrices}
+            steps = [muon.descend(v, g, rate) for g, v in pairs if v.op.name in names]
+            steps.append(adam.apply_gradients([p for p in pairs if p[1].op.name not in names]))
+        with tf.control_dependencies(steps):
             shrunk = [v.assign(shrink * v) for v in self._variables]
         with tf.control_dependencies(shrunk):
             counted = self.settle(sane)

@@ -13,6 +13,8 @@ in so many dimensions the noisy images of any two are worlds apart, and a chain 
 them is lost.  So CHAINS chains of the model are always on their way down the ladder from mean
 images, stay for a while at its end, and are renewed; every iteration is one step of each, and the
 score is fitted where they stand as well.
+
+The matrices of the ConvNet take steps of Muon's, see muon.py.
 """
 
 from __future__ import annotations
@@ -120,6 +122,7 @@ class ScoreMatching:
             settings.beta1 or 0.0,
             settings.beta2 or 0.0,
             model.cluster,
+            self._network.matrices(),
         )
         self.best = BestWeights(self._network.variables())
         with tf.control_dependencies([self.best.note(loss, adam.iteration)]):
