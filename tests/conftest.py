@@ -26,7 +26,7 @@ if CORES and (worker := os.environ.get("PYTEST_XDIST_WORKER", "")):
 sys.path[:0] = [str(ROOT / part) for part in ("GenNet", "DesNet", "Baselines", "")]
 
 import report  # noqa: E402
-from common import datasets  # noqa: E402
+from common import datasets, session  # noqa: E402
 from descriptor_settings import Settings as DescriptorSettings  # noqa: E402
 from DesNet import DesNet  # noqa: E402
 from generator_settings import Settings as GeneratorSettings  # noqa: E402
@@ -60,6 +60,11 @@ SMALL = {
 
 # Of the model that learns quickest, for what is the same of all.
 QUICKEST = ["denoising", "--image_size=16", "--num_epochs=4", "--log_step=2", "--z_dim=16"]
+
+needs_bfloat16 = pytest.mark.skipif(
+    session.resolve_precision("auto", "cpu") != "bfloat16",
+    reason="this processor does not multiply bfloat16 matrices",
+)
 
 HOSTILE = {
     "GenNet": "<img src=x onerror=alert(1)>",
