@@ -61,11 +61,6 @@ SMALL = {
 # Of the model that learns quickest, for what is the same of all.
 QUICKEST = ["denoising", "--image_size=16", "--num_epochs=4", "--log_step=2", "--z_dim=16"]
 
-needs_bfloat16 = pytest.mark.skipif(
-    session.resolve_precision("auto", "cpu") != "bfloat16",
-    reason="this processor does not multiply bfloat16 matrices",
-)
-
 HOSTILE = {
     "GenNet": "<img src=x onerror=alert(1)>",
     "DesNet": "\"Löwe\" & 'Tiger' <script>alert(1) 🦁",
@@ -114,6 +109,13 @@ def mains() -> dict[str, ModuleType]:
 def name(request: pytest.FixtureRequest) -> str:
     """Each of the two folders."""
     return request.param
+
+
+@pytest.fixture
+def bfloat16() -> None:
+    """For tests of models in bfloat16, which are skipped where none can be had."""
+    if session.resolve_precision("auto", "auto") != "bfloat16":
+        pytest.skip("this device does not multiply bfloat16 matrices")
 
 
 @pytest.fixture

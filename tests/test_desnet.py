@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from conftest import CENTRED, FLAT, IMAGES, SIDE, built, desnet, needs_bfloat16
+from conftest import CENTRED, FLAT, IMAGES, SIDE, built, desnet
 from evaluation import central_differences, evaluate
 
 import moments
@@ -400,7 +400,7 @@ def test_mala_is_put_to_the_test_when_the_noise_has_shrunk():
 # Precision and scale
 
 
-@needs_bfloat16
+@pytest.mark.usefixtures("bfloat16")
 @pytest.mark.parametrize("network", NETWORKS)
 def test_the_descriptor_synthesizes_alike_in_bfloat16(network):
     # At the top of the levels of noise, steps are as long as images are apart: there are more.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from conftest import IMAGES, SIDE, UNIT, built, gennet, needs_bfloat16
+from conftest import IMAGES, SIDE, UNIT, built, gennet
 from evaluation import central_differences, evaluate
 
 from common import quality
@@ -159,7 +159,7 @@ def test_the_psnr_is_of_the_pixels_that_are_seen():
 # Precision
 
 
-@needs_bfloat16
+@pytest.mark.usefixtures("bfloat16")
 def test_the_generator_infers_in_bfloat16_and_learns_and_draws_in_float32():
     models = [built(gennet(precision=name, batch_size=3)) for name in ("float32", "bfloat16")]
     z = np.zeros([3, 2], np.float32)
