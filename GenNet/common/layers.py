@@ -130,7 +130,8 @@ def _weight(shape: list[int], stddev: float, like: tf.Tensor) -> tf.Variable:
 
 
 def _bias(size: int, like: tf.Tensor, stddev: float = 0.0) -> tf.Variable:
-    return tf.get_variable("bias", [size], like.dtype, _Normal(stddev))
+    initializer = _Normal(stddev) if stddev else tf.zeros_initializer()
+    return tf.get_variable("bias", [size], like.dtype, initializer)
 
 
 def dense(
