@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from common.guard import copy_if
+from common.guard import Copy, do_if
 from common.session import tf
 
 AVERAGED = 20  # iterations that the running mean of the loss looks back
@@ -24,12 +24,8 @@ class BestWeights:
 
     def __init__(self, variables: Sequence[tf.Variable]) -> None:
         """Make its own variables, beside those that are learned."""
-        self._variables = list(variables)
         with tf.variable_scope("best"):
-            self._copies = [
-                tf.get_variable(v.op.name, initializer=v.initial_value, trainable=False)
-                for v in self._variables
-            ]
+            self._weights = Copy("weights", variables)
             self._running, self._lowest = (
                 tf.get_variable(name, initializer=float("inf"), trainable=False)
                 for name in ("running_loss", "lowest_loss")
@@ -38,9 +34,7 @@ class BestWeights:
                 tf.get_variable(name, initializer=np.int64(0), trainable=False)
                 for name in ("iteration", "kept_iteration")
             )
-        self._return = tf.group(
-            [v.assign(c) for v, c in zip(self._variables, self._copies, strict=True)]
-        )
+        self._return = self._weights.give_back()
         self._told = tf.placeholder(tf.int64, [])
         self._tell = self._kept.assign(self._told)
 
@@ -57,7 +51,7 @@ class BestWeights:
         due = tf.equal(iteration % EVERY, 0)
         better = tf.logical_and(due, running < self._lowest)
         return tf.group(
-            copy_if(better, self._variables, self._copies),
+            do_if(better, lambda: [self._weights.take()]),
             self._running.assign(running),
             self._lowest.assign(tf.where_v2(better, running, self._lowest)),
             self._at.assign(tf.where_v2(better, iteration, self._at)),

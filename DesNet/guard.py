@@ -39,7 +39,7 @@ class GuardedAdam(Guard):
             cluster: the workers that learn.
             matrices: those of the variables that take steps of Muon's instead.
         """
-        super().__init__([*variables, *companions])
+        super().__init__(variables, companions)
         self._log_norm = tf.get_variable("log_gradient_norm", initializer=0.0, trainable=False)
         self._variables, self._cluster = list(variables), cluster
         self._beta1, self._beta2, self._matrices = beta1, beta2, matrices
@@ -48,7 +48,7 @@ class GuardedAdam(Guard):
         self,
         objective: tf.Tensor,
         rate: tf.Tensor,
-        shrink: tf.Tensor,
+        shrink: tf.Tensor | None,
         sane: tf.Tensor,
         count: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Operation]]:
@@ -57,7 +57,7 @@ class GuardedAdam(Guard):
         Args:
             objective: scalar.
             rate: learning rate, before `rate_factor`.
-            shrink: factor of every weight after the step.
+            shrink: factor of every weight after the step; None where they do not decay.
             sane: whether the iteration may count, as far as the caller knows.
             count: images that the objective is a mean over, of this worker's.
 
@@ -67,8 +67,7 @@ class GuardedAdam(Guard):
         """
         rate = rate * self.rate_factor
         adam = tf.train.AdamOptimizer(rate, self._beta1, self._beta2)
-        pairs = adam.compute_gradients(objective, self._variables)
-        gradients = self._cluster.mean([gradient for gradient, _ in pairs], count)
+        gradients = self._cluster.mean(tf.gradients(objective, self._variables), count)
         norm = tf.linalg.global_norm(gradients)
         sane = tf.logical_and(sane, tf.math.is_finite(norm))
         norm = tf.where_v2(tf.math.is_finite(norm), norm, 0.0)
@@ -84,13 +83,14 @@ class GuardedAdam(Guard):
         with tf.control_dependencies([self.keep(sane)]):
             # Adam's moments see no insane gradient.
             gated = [tf.where_v2(sane, clip * g, tf.zeros_like(g)) for g in gradients]
-            pairs = list(zip(gated, self._variables, strict=True))
-            names = {matrix.op.name for matrix in self._matrices}
-            steps = [muon.descend(v, g, rate) for g, v in pairs if v.op.name in names]
-            steps.append(adam.apply_gradients([p for p in pairs if p[1].op.name not in names]))
+            pairs = {v.op.name: (g, v) for g, v in zip(gated, self._variables, strict=True)}
+            turned = [pairs.pop(matrix.op.name) for matrix in self._matrices]
+            steps = muon.descend(turned, rate)
+            steps.append(adam.apply_gradients(list(pairs.values())))
+        if shrink is not None:
+            with tf.control_dependencies(steps):
+                steps = [v.assign(shrink * v) for v in self._variables]
         with tf.control_dependencies(steps):
-            shrunk = [v.assign(shrink * v) for v in self._variables]
-        with tf.control_dependencies(shrunk):
             counted = self.settle(sane)
         counted.append(self._log_norm.assign(tf.where_v2(sane, usual, self._log_norm)))
         return sane, norm, counted

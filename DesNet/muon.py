@@ -8,6 +8,8 @@ drown the many small ones, by which images differ.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from common.session import tf
 
 MOMENTUM = 0.95
@@ -19,40 +21,58 @@ COEFFICIENTS, TIMES = (3.4445, -4.7750, 2.0315), 5
 LENGTH = 4.0
 
 
-def descend(variable: tf.Variable, gradient: tf.Tensor, learning_rate: tf.Tensor) -> tf.Operation:
-    """Take a step, and make the momentum's variable beside the model's.
+def descend(
+    pairs: Sequence[tuple[tf.Tensor, tf.Variable]], learning_rate: tf.Tensor
+) -> list[tf.Operation]:
+    """Take a step, and make the variables of the momentum beside the model's.
 
     Args:
-        variable: weights [..., m], which are taken for a matrix of m columns.
-        gradient: of what is to fall.
+        pairs: gradients of what is to fall, and weights [..., m], which are taken for a matrix of m
+            columns each.
         learning_rate: scalar.
     """
-    with tf.variable_scope("momentum"):
-        zeros = tf.zeros_initializer()
-        momentum = tf.get_variable(
-            variable.op.name, variable.shape, initializer=zeros, trainable=False
-        )
-    momentum = momentum.assign(MOMENTUM * momentum + gradient)
-    ahead = gradient + MOMENTUM * momentum  # where it will be: Nesterov's
-    step = orthogonalized(tf.reshape(ahead, [-1, variable.shape[-1]]))
-    step = LENGTH * learning_rate * tf.reshape(step, variable.shape)
-    return variable.assign_sub(step, read_value=False)
+    ahead = []
+    for gradient, variable in pairs:
+        with tf.variable_scope("momentum"):
+            zeros = tf.zeros_initializer()
+            momentum = tf.get_variable(
+                variable.op.name, variable.shape, initializer=zeros, trainable=False
+            )
+        momentum = momentum.assign(MOMENTUM * momentum + gradient)
+        where = gradient + MOMENTUM * momentum  # it will be: Nesterov's
+        ahead.append(tf.reshape(where, [-1, variable.shape[-1]]))
+    length = LENGTH * learning_rate
+    return [
+        variable.assign_sub(tf.reshape(length * step, variable.shape), read_value=False)
+        for (_, variable), step in zip(pairs, orthogonalized(ahead), strict=True)
+    ]
 
 
-def orthogonalized(matrix: tf.Tensor) -> tf.Tensor:
-    """U V^T, nearly, of a matrix U S V^T [m, n]; of directions below 0.002 of its norm, less.
+def orthogonalized(matrices: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    """U V^T, nearly, of matrices U S V^T [m, n]; of directions below 0.002 of their norm, less.
 
-    By Newton and Schulz's iteration, where all but two products are of small Gram matrices.
+    By Newton and Schulz's iteration, where all but two products are of small Gram matrices, those
+    of one size at once.
     """
-    rows, columns = matrix.shape
-    if rows < columns:
-        return tf.transpose(orthogonalized(tf.transpose(matrix)))
-    matrix = tf.math.divide_no_nan(matrix, tf.norm(matrix))
+    wide = [matrix.shape[0] < matrix.shape[1] for matrix in matrices]
+    turned = [tf.transpose(m) if is_wide else m for m, is_wide in zip(matrices, wide, strict=True)]
+    tall = [tf.math.divide_no_nan(matrix, tf.norm(matrix)) for matrix in turned]
+    steps: dict[int, tf.Tensor] = {}
+    for size in {int(matrix.shape[1]): None for matrix in tall}:
+        alike = [i for i, matrix in enumerate(tall) if matrix.shape[1] == size]
+        grams = [tf.matmul(tall[i], tall[i], transpose_a=True) for i in alike]
+        for i, factor in zip(alike, tf.unstack(_polynomial(tf.stack(grams))), strict=True):
+            steps[i] = tf.matmul(tall[i], factor)
+    return [tf.transpose(steps[i]) if is_wide else steps[i] for i, is_wide in enumerate(wide)]
+
+
+def _polynomial(gram: tf.Tensor) -> tf.Tensor:
+    """What X is multiplied with, where X^T X is `gram` [..., n, n]: the iteration."""
     a, b, c = COEFFICIENTS
-    gram = tf.matmul(matrix, matrix, transpose_a=True)  # [n, n]
-    product = identity = tf.eye(int(columns))
+    identity = tf.eye(int(gram.shape[-1]))
+    product = None
     for _ in range(TIMES):
         factor = a * identity + b * gram + c * tf.matmul(gram, gram)
-        product = tf.matmul(product, factor)
+        product = factor if product is None else tf.matmul(product, factor)
         gram = tf.matmul(factor, tf.matmul(gram, factor))
-    return tf.matmul(matrix, product)
+    return product

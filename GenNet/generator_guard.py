@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from common import samplers
-from common.guard import Guard
+from common.guard import Guard, do_if
 from common.session import tf
 
 REACH = 6.0  # standard deviations of the prior, root mean square over the dimensions of z
@@ -74,7 +74,7 @@ class GeneratorGuard(Guard):
             chains: z of every image, which fits them.
             step_sizes: of the chains [N], if these are of plain Langevin.
         """
-        super().__init__([*variables, chains])
+        super().__init__(variables, [chains])
         self.again = tf.placeholder_with_default(False, [], "again")
         self.tolerant = tf.placeholder_with_default(False, [], "tolerant")
         self._step_sizes = step_sizes
@@ -106,12 +106,8 @@ class GeneratorGuard(Guard):
         """
         sane = tf.logical_and(finite, tf.logical_or(error < self._ceiling, self.tolerant))
 
-        def taken() -> tf.Tensor:
-            with tf.control_dependencies([apply()]):
-                return tf.constant(True)
-
         with tf.control_dependencies([self.keep(sane)]):
-            done = tf.cond(sane, taken, lambda: tf.constant(False))
+            done = do_if(sane, lambda: [apply()])
         with tf.control_dependencies([done]):
             updates = self.settle(sane, tf.logical_not(self.again))
             raised = tf.maximum(self._ceiling, WORSE * error)

@@ -80,7 +80,7 @@ def learn(
         rate = inputs.learning_rate * guard.rate_factor
         adam = tf.train.AdamOptimizer(rate, model.settings.beta1, BETA2)
         variables = [v for network in model.networks for v in network.variables()]
-        gradients = [gradient for gradient, _ in adam.compute_gradients(objective, variables)]
+        gradients = tf.gradients(objective, variables)
         # From here on all is about the batches of all workers, which so decide alike.
         loss, untrained, *gradients = model.cluster.mean(
             [loss, untrained_error(images, inputs.visible), *gradients], tf.shape(inputs.index)[0]

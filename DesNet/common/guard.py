@@ -40,23 +40,22 @@ class Guard:
         roll_backs: how often learning went back.
     """
 
-    def __init__(self, state: Sequence[tf.Variable]) -> None:
+    def __init__(self, weights: Sequence[tf.Variable], companions: Sequence[tf.Variable]) -> None:
         """Make the guard's own variables.
 
         Args:
-            state: the variables that go back.
+            weights: of a network, which go back.
+            companions: other variables that go back together with them.
         """
         self.iteration = tf.train.get_or_create_global_step()
         self.rate_factor = tf.get_variable("learning_rate_factor", initializer=1.0, trainable=False)
         self.roll_backs = tf.get_variable("roll_backs", initializer=0.0, trainable=False)
-        self._state = list(state)
         with tf.variable_scope("snapshot"):
-            self._snapshots = [
-                tf.get_variable(v.op.name, initializer=v.initial_value, trainable=False)
-                for v in self._state
-            ]
-        for snapshot, variable in zip(self._snapshots, self._state, strict=True):
-            note_as(snapshot, variable)
+            self._snapshots = [Copy("weights", weights)]
+            for variable in companions:
+                copy = Copy(variable.op.name, [variable], variable.shape)
+                note_as(copy.kept, variable)
+                self._snapshots.append(copy)
 
     def keep(self, sane: tf.Tensor) -> tf.Tensor:
         """Copy the state if it is time to and the iteration is sane.
@@ -65,7 +64,7 @@ class Guard:
         led to a sane iteration, and where its step leads is not known yet.
         """
         due = tf.logical_and(sane, tf.equal(self.iteration % SNAPSHOT_STEPS, 0))
-        return copy_if(due, self._state, self._snapshots)
+        return do_if(due, lambda: [snapshot.take() for snapshot in self._snapshots])
 
     def settle(self, sane: tf.Tensor, blamed: tf.Tensor | bool = True) -> list[tf.Operation]:
         """Go back if the iteration is not sane, and count it; to be run when all else is done.
@@ -74,10 +73,13 @@ class Guard:
             sane: whether it is.
             blamed: whether the learning rate may be the cause, and is halved if it is not.
         """
-        settled = copy_if(tf.logical_not(sane), self._snapshots, self._state)
+        gone_back = do_if(
+            tf.logical_not(sane),
+            lambda: [step for snapshot in self._snapshots for step in snapshot.give_back()],
+        )
         recovered = tf.minimum(1.0, self.rate_factor * 2 ** (1 / RECOVERY_STEPS))
         lowered = tf.where_v2(blamed, self.rate_factor / 2, self.rate_factor)
-        with tf.control_dependencies([settled]):
+        with tf.control_dependencies([gone_back]):
             return [
                 self.iteration.assign_add(tf.cast(sane, tf.int64)),
                 self.rate_factor.assign(tf.where_v2(sane, recovered, lowered)),
@@ -85,17 +87,53 @@ class Guard:
             ]
 
 
-def copy_if(
-    condition: tf.Tensor, sources: Sequence[tf.Variable], targets: Sequence[tf.Variable]
-) -> tf.Tensor:
-    """Assign all sources to their targets if the condition holds."""
+class Copy:
+    """A copy of some variables: one variable, as a graph of many takes long to build.
 
-    def copy() -> tf.Tensor:
-        copies = [target.assign(source) for target, source in zip(targets, sources, strict=True)]
-        with tf.control_dependencies(copies):
+    Attributes:
+        kept: it; a copy of what the variables start as until it is taken.
+    """
+
+    def __init__(
+        self, name: str, variables: Sequence[tf.Variable], shape: Sequence[int] = (-1,)
+    ) -> None:
+        """Make it.
+
+        Args:
+            name: of the variable.
+            variables: that are copied, all of one type.
+            shape: of it, where that of a list of numbers is not to be.
+        """
+        self._variables, self._shape = list(variables), shape
+        start = self._together([v.initial_value for v in self._variables])
+        self.kept = tf.get_variable(name, initializer=start, trainable=False)
+
+    def _together(self, values: Sequence[tf.Tensor]) -> tf.Tensor:
+        flat = tf.constant([-1])
+        return tf.reshape(tf.concat([tf.reshape(v, flat) for v in values], 0), self._shape)
+
+    def take(self) -> tf.Operation:
+        """Copy the variables as they are."""
+        return self.kept.assign(self._together(self._variables), read_value=False)
+
+    def give_back(self) -> list[tf.Operation]:
+        """Make the variables what they were."""
+        shapes = [v.shape for v in self._variables]
+        parts = tf.split(tf.reshape(self.kept, [-1]), [shape.num_elements() for shape in shapes])
+        return [
+            variable.assign(tf.reshape(part, variable.shape), read_value=False)
+            for variable, part in zip(self._variables, parts, strict=True)
+        ]
+
+
+def do_if(condition: tf.Tensor, operations: Callable[[], Sequence[tf.Operation]]) -> tf.Tensor:
+    """Do what is to be made by `operations` if the condition holds; it, once that is done."""
+
+    def done() -> tf.Tensor:
+        with tf.control_dependencies(operations()):
             return tf.constant(True)
 
-    return tf.cond(condition, copy, lambda: tf.constant(False))
+    return tf.cond(condition, done, lambda: tf.constant(False))
 
 
 def until_sane(attempt: Callable[[int], tuple[bool, dict]], advice: Callable[[], str]) -> Record:
