@@ -66,7 +66,8 @@ def _shifted(x: tf.Tensor, told: tf.Tensor, name: str) -> tf.Tensor:
     size = x.shape[-1]
     film = dense(told, 2 * size, name, 0.05)
     film = tf.reshape(film, [-1, *[1] * (x.shape.rank - 2), 2 * size])
-    return tf.nn.elu(x * (1 + film[..., :size]) + film[..., size:])
+    scale, shift = tf.split(film, 2, -1)
+    return tf.nn.elu(x * (1 + scale) + shift)
 
 
 def _of_level(position: tf.Tensor) -> tf.Tensor:

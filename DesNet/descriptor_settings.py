@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from pathlib import Path
 from typing import Any
 
@@ -293,8 +292,7 @@ class Settings(flags.Settings):
     def iteration_seconds(self, batch: float) -> float:
         """What an iteration of so many images takes on two cores, roughly."""
         if self.learning == "score_matching":
-            points = CHAINS + batch * math.ceil(POINTS / batch)
-            return points * POINT * (self.image_size / 64) ** 2
+            return (CHAINS + max(POINTS, batch)) * POINT * (self.image_size / 64) ** 2
         usual = SAMPLERS[self.sampler]
         length = (self.num_steps or usual) / usual
         if self.sampler == "hmc":

@@ -165,5 +165,6 @@ def gather(values: np.ndarray, level: tf.Tensor, dtype: tf.DType | None = None) 
 
 def in_parts(factors: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
     """The detail and the flat colour of x [B, S, S, 3], each times its factor, [B, 2]."""
-    of_detail, of_colour = (factors[:, i, None, None, None] for i in range(2))
+    # Not factors[:, i, None, ...], which TensorFlow's optimizer takes wrongly from a stack.
+    of_detail, of_colour = (tf.reshape(f, [-1, 1, 1, 1]) for f in tf.unstack(factors, axis=1))
     return of_detail * x + (of_colour - of_detail) * tf.reduce_mean(x, [1, 2], keepdims=True)

@@ -77,12 +77,14 @@ class ScoreMatching:
         side = settings.image_size
         start = tf.zeros([self._shard.total, side, side, 3])
         self._chains = self._shard.variable("chains/images", start)
-        shape = [None, side, side, 3]
-        self._points = tf.placeholder(tf.float32, shape, "points")  # the last are the chains'
-        self._seen = tf.placeholder(tf.float32, shape, "seen")  # below the noise of the others
+        # As many in every iteration: of sizes that are known a graph has far fewer operations.
+        self._drawn = max(POINTS, model.shard.largest_batch(settings.batch_size or 1))
+        points, image = self._drawn + self._count, [side, side, 3]
+        self._points = tf.placeholder(tf.float32, [points, *image], "points")  # last the chains'
+        self._seen = tf.placeholder(tf.float32, [self._drawn, *image], "seen")  # below their noise
         self._exact = tf.placeholder(tf.bool, [], "exact")
         self._neighbours = _Neighbours(self._levels, side)
-        self._level = tf.placeholder(tf.int32, [None], "level")
+        self._level = tf.placeholder(tf.int32, [points], "level")
         self._rests = tf.cast(tf.equal(self._level, self._levels.lowest), tf.float32)
         self._rate = tf.placeholder(tf.float32, [], "score_matching/learning_rate")
         self._all_colours = tf.constant(model.colours - model.mean_colour, tf.float32)  # [N, 3]
@@ -128,7 +130,7 @@ class ScoreMatching:
         with tf.control_dependencies([self.best.note(loss, adam.iteration)]):
             rate = tf.identity(self._rate)  # without which no weight moves
         sane, norm, updates = adam.minimize(
-            *(objective, rate, tf.constant(1.0), tf.math.is_finite(loss), count)
+            *(objective, rate, None, tf.math.is_finite(loss), count)
         )
         moves = self._chains.assign(tf.where_v2(sane, moved, stand))
         autocorrelation, noted = running_autocorrelation(tf.where_v2(sane, difference, 0.0))
@@ -221,7 +223,7 @@ class ScoreMatching:
         for iteration, index, batch in model.shard.batches(images, settings, first, total):
             seed = settings.seed, Stream.DATA_NOISE, iteration + 1, model.cluster.rank
             rng = streams.generator(*seed)
-            repeated = streams.in_turn(rng, len(batch), max(POINTS, len(batch)))
+            repeated = streams.in_turn(rng, len(batch), self._drawn)
             batch = batch - model.mean_colour - colours[index, None, None]  # its detail
             batch, colour = batch[repeated], colours[index][repeated]
             stand, chain_level = self._renewed(stand, iteration, (batch, colour), colours, rng)

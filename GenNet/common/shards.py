@@ -82,6 +82,12 @@ class Shard:
         """Batches that it takes to see every image once; each has an image of every worker."""
         return min(math.ceil(self.total / batch_size), min(self.sizes))
 
+    def largest_batch(self, batch_size: int) -> int:
+        """How many images a batch has of this worker's, at most."""
+        if self.cluster.size == 1:
+            return min(batch_size, self.total)
+        return math.ceil(self.count / self.batches_per_epoch(batch_size))
+
     def even_batch(self, batch_size: int) -> int | None:
         """How many images each batch has of this worker's; None where they differ."""
         if self.cluster.size == 1 and batch_size < self.total:  # the last one has the rest
