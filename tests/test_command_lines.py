@@ -16,6 +16,7 @@ import pytest
 from conftest import (
     ROOT,
     assert_same_results,
+    change,
     command,
     fails,
     flags,
@@ -104,8 +105,8 @@ def test_a_run_writes_all_it_promises(name, pictures, tmp_path):
 
 
 def test_a_run_stopped_by_ctrl_c_goes_on_to_the_same_bits(pictures, tmp_path):
-    name = "DesNet"  # GenNet goes on to the same bits in test_heldout.py
-    options = ["--num_epochs=40", "--log_step=7"]
+    name = "Baselines"  # the quickest; others go on to the same bits in other tests
+    options = ["--num_epochs=200", "--log_step=35"]
     script = ROOT / name / "main.py"
     process = subprocess.Popen(
         [sys.executable, script, *flags(name, pictures, tmp_path / "stopped", *options)],
@@ -126,7 +127,7 @@ def test_a_run_stopped_by_ctrl_c_goes_on_to_the_same_bits(pictures, tmp_path):
     assert process.returncode == 0, errors
     assert "--resume" in output
     stopped = len(results(folder)["loss"])
-    assert stopped < 40, "the run ended before it was stopped"
+    assert stopped < 200, "the run ended before it was stopped"
     assert (folder / f"progress/{stopped:06d}.png").exists()  # where a film of it ends
     # On all cores too, for the last bits depend on the number of threads.
     command(script, *flags(name, pictures, tmp_path / "stopped", *options, "--resume"))
@@ -137,7 +138,7 @@ def test_a_run_stopped_by_ctrl_c_goes_on_to_the_same_bits(pictures, tmp_path):
     ]
     assert history[0] == history[1]
     panels = sorted(int(path.stem) for path in (tmp_path / "whole/cats/progress").iterdir())
-    assert panels == [1, *range(7, 36, 7), 40]
+    assert panels == [1, *range(35, 176, 35), 200]
 
 
 def test_a_second_run_moves_the_first_aside_and_the_seed_decides(pictures, tmp_path, mains, capsys):
@@ -201,6 +202,22 @@ def test_a_precision_that_cannot_be_had(pictures, tmp_path, mains, capsys, monke
     mains[name].main(arguments)  # auto never fails
     config = json.loads((tmp_path / "out" / "cats" / "config.json").read_text())
     assert config["precision"] == "float32"
+
+
+def test_a_run_of_a_machine_that_can_more_is_used_but_not_gone_on_with(
+    pictures, tmp_path, mains, capsys, monkeypatch
+):
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    arguments = flags("DesNet", pictures, tmp_path / "out")
+    mains["DesNet"].main(arguments)
+    folder = tmp_path / "out" / "cats"
+    images = DesNet.load(folder).synthesize(2)
+    change(folder / "config.json", device="gpu:7", precision="bfloat16")
+    capsys.readouterr()
+    np.testing.assert_array_equal(DesNet.load(folder).synthesize(2), images)
+    assert "device auto, precision float32" in capsys.readouterr().out
+    sentence = fails(capsys, mains["DesNet"].main, [*arguments, "--resume", "--device=auto"])
+    assert "in bfloat16" in sentence
 
 
 def test_energies_that_are_compared_are_not_rounded(pictures, tmp_path, mains, capsys):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common import command, flags
+from common import command, flags, session
 from common.flags import SettingsError
 from descriptor_settings import LEARNING
 from descriptor_settings import Settings as DescriptorSettings
@@ -86,7 +86,8 @@ def test_what_is_said_is_not_resolved_otherwise():
 
 
 @BOTH
-def test_a_default_run_fits_its_budget(settings_class):
+def test_a_default_run_fits_its_budget(settings_class, monkeypatch):
+    monkeypatch.setattr(session, "_instructions", lambda: {"avx512_bf16"})
     few, many = (settings_class().resolved(n) for n in (11, 10_000))
     assert 300 <= few.num_epochs <= 600
     assert 1 <= many.num_epochs < 10
@@ -97,6 +98,17 @@ def test_a_default_run_fits_its_budget(settings_class):
         assert 0 < settings_class().resolved(n).seconds(n) <= 540
     long, short = (settings_class(num_epochs=n).resolved(11).seconds(11) for n in (6000, 600))
     np.testing.assert_allclose(long, 10 * short)
+
+
+@BOTH
+def test_a_slower_processor_has_fewer_epochs_in_the_same_time(settings_class, monkeypatch):
+    epochs = []
+    for words in ({"avx512f", "avx512_bf16"}, {"avx512f"}, {"avx2"}):
+        monkeypatch.setattr(session, "_instructions", lambda found=words: found)
+        settings = settings_class().resolved(200)
+        assert 400 < settings.seconds(200) <= 540
+        epochs.append(settings.num_epochs)
+    assert epochs[0] > epochs[1] > 2 * epochs[2]
 
 
 def test_what_a_large_z_costs_is_foretold():

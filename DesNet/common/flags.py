@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from common import session
 from common.endings import MistakeError, shown
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -269,13 +270,14 @@ class Settings:
         return told
 
     def iteration_seconds(self, batch: float) -> float:
-        """What an iteration of so many images takes on two cores, roughly."""
+        """What an iteration of so many images takes on two fast cores, roughly."""
         raise NotImplementedError
 
     def epoch_seconds(self, num_images: int, batch: int) -> float:
         """What an epoch of so many images in even batches takes on two cores, roughly."""
         batches = math.ceil(num_images / batch)
-        return batches * self.iteration_seconds(num_images / batches)
+        seconds = batches * self.iteration_seconds(num_images / batches)
+        return seconds * session.slowness(self.device)
 
     def seconds(self, num_images: int) -> float:
         """What learning takes on two cores, roughly, by settings that are resolved."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -10,6 +11,7 @@ import numpy as np
 
 from common import run_folder, session
 from common.cluster import Cluster
+from common.console import say
 from common.endings import MistakeError
 from common.flags import Settings, SettingsError
 from common.layers import Network
@@ -113,16 +115,17 @@ class Model(ABC):
         """The model of a run, as it was when its last checkpoint was written.
 
         Every flag, the precision and the seed are those of the run: on the same machine it gives,
-        to the bit, what the run's results.npz holds.
+        to the bit, what the run's results.npz holds.  Where there is no such device, or its
+        products are not of bfloat16, it computes on what there is, in float32, and says so.
 
         Args:
             folder: OUTPUT_DIR/CATEGORY.
 
         Raises:
             RunError: there is no such run, it is damaged, of another model or another version.
-            DeviceError: the run's precision cannot be had here.
         """
         learned = run_folder.read(folder, cls.__name__, cls.settings_class)
+        learned = learned._replace(settings=_for_here(learned.settings))
         try:
             model = cls.remade(learned)
         except SettingsError as error:
@@ -144,3 +147,18 @@ class Model(ABC):
     @abstractmethod
     def signatures(self) -> dict[str, Signature]:
         """The functions of a SavedModel, built in the current graph, which is another one."""
+
+
+def _for_here(settings: Settings) -> Settings:
+    """Settings of a run with which it can be used on this machine."""
+    wanted = {
+        name: getattr(settings, name)
+        for name in ("device", "precision")
+        if hasattr(settings, name)  # baselines know no other precision than float32
+    }
+    found = session.at_hand(**wanted)
+    changed: dict[str, Any] = {name: found[name] for name in wanted if wanted[name] != found[name]}
+    if changed:
+        was, now = (", ".join(f"{name} {v[name]}" for name in changed) for v in (wanted, found))
+        say(f"The model was learned with {was}, which is not to be had here: now {now}.")
+    return dataclasses.replace(settings, **changed)

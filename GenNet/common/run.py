@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import PIL
 
-from common import files, flags, history
+from common import files, flags, history, session
 from common.console import say
 from common.endings import Stop, shown
 from common.files import FileError
@@ -294,4 +294,11 @@ def settings_to_resume(given: Settings, before: Settings, said: set[str]) -> Set
                 f" leave that flag out, or {ANEW}."
             )
         changes[field.name] = value
-    return dataclasses.replace(before, **changes)
+    settings = dataclasses.replace(before, **changes)
+    precision = getattr(settings, "precision", "float32")
+    if precision != session.at_hand(settings.device, precision)["precision"]:
+        raise RunError(
+            f"the run in {given.folder} was learned in {precision}, and {session.NO_BFLOAT16}:"
+            f" go on with it where it was begun, or {ANEW}."
+        )
+    return settings

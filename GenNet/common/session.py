@@ -15,6 +15,8 @@ from typing import Any
 
 from common.endings import MistakeError, silent_stderr
 
+NO_BFLOAT16 = "the processor has no instructions for it"
+
 
 class DeviceError(MistakeError):
     """A device or a precision that cannot be had; the message is a sentence for the user."""
@@ -83,12 +85,28 @@ def resolve_precision(precision: str, device: str, objection: str = "") -> str:
         DeviceError: bfloat16 is asked for and cannot be had, or there is no such device.
     """
     if not objection and not _multiplies_bfloat16(device):
-        objection = "the processor has no instructions for it"
+        objection = NO_BFLOAT16
     if precision == "bfloat16" and objection:
         raise DeviceError(f"--precision bfloat16: {objection}; choose float32 or auto.")
     if precision == "auto":
         return "float32" if objection else "bfloat16"
     return precision
+
+
+def at_hand(device: str, precision: str = "float32") -> dict[str, str]:
+    """The "device" and the "precision" of a run, or what there is here in their place.
+
+    Args:
+        device: as for `configuration`.
+        precision: float32 or bfloat16.
+    """
+    try:
+        configuration(device)
+    except DeviceError:
+        device = "auto"
+    if precision == "bfloat16" and not _multiplies_bfloat16(device):
+        precision = "float32"
+    return {"device": device, "precision": precision}
 
 
 def _multiplies_bfloat16(device: str) -> bool:
@@ -98,10 +116,25 @@ def _multiplies_bfloat16(device: str) -> bool:
         return bool(gpu.get("compute_capability", (0, 0)) >= (8, 0))
     if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0":
         return False  # TensorFlow's own kernels widen every number
+    return bool({"avx512_bf16", "amx_bf16"} & _instructions())
+
+
+def _instructions() -> set[str]:
+    """The processor's, by the names that Linux has for them; none where it is not Linux."""
     try:
-        return bool({"avx512_bf16", "amx_bf16"} & set(Path("/proc/cpuinfo").read_text().split()))
+        return set(Path("/proc/cpuinfo").read_text().split())
     except OSError:
-        return False  # not Linux
+        return set()
+
+
+def slowness(device: str) -> float:
+    """Times as long as on cores that multiply bfloat16 matrices learning takes, roughly.
+
+    By the processor's instructions and not by its clock: that the same flags mean the same epochs.
+    """
+    if _multiplies_bfloat16(device) or gpu_details(device) is not None:
+        return 1.0
+    return 1.5 if "avx512f" in _instructions() else 6.0
 
 
 def gpu_details(device: str) -> dict | None:
