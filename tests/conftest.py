@@ -73,8 +73,8 @@ def gennet(num_images=3, visible=None, num_cores=2, **options):
     return GenNet(GeneratorSettings(**options), num_images, visible, num_cores)
 
 
-def desnet(colours=COLOURS, num_cores=2, **options):
-    """A small DesNet, described; by default of short runs, which are quick to build."""
+def desnet(colours=COLOURS, num_cores=1, **options):
+    """A small DesNet, described; by default of short runs on one core, which are quick to build."""
     usual = {"image_size": SIDE, "precision": "float32"}
     if (
         not {"network", "learning"} & options.keys()

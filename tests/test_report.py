@@ -280,7 +280,7 @@ def test_no_model_is_loaded():
 
 def test_a_run_of_one_iteration_and_z_of_many_dimensions(mains, pictures, tmp_path):
     common = ["--image_size=16", "--num_epochs=1", f"--data_path={pictures}", "--category=cats"]
-    mains["GenNet"].main([*common, "--z_dim=5", f"--output_dir={tmp_path / 'GenNet'}"])
+    mains["GenNet"].main([*common, "--z_dim=5", "--width=8", f"--output_dir={tmp_path / 'GenNet'}"])
     quick = ["--learning=short_run", "--T=1"]
     mains["DesNet"].main([*common, *quick, f"--output_dir={tmp_path / 'DesNet'}"])
     page = make([tmp_path / name / "cats" for name in ("GenNet", "DesNet")], tmp_path)
