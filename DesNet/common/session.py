@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,8 +26,16 @@ class DeviceError(MistakeError):
 @functools.cache
 def _tensorflow() -> ModuleType:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with silent_stderr():  # its C++ side greets there, whatever its log level says
-        import tensorflow.compat.v1 as module
+    # It loads Keras too, a third of the time it takes, for which there is no use here.  What is
+    # None there cannot be imported, and without Keras it does as well.
+    hidden = {} if "keras" in sys.modules else {"keras": None}
+    sys.modules.update(hidden)  # type: ignore[arg-type]
+    try:
+        with silent_stderr():  # its C++ side greets there, whatever its log level says
+            import tensorflow.compat.v1 as module
+    finally:
+        for name in hidden:
+            del sys.modules[name]
     module.logging.set_verbosity(module.logging.ERROR)
     return module
 
