@@ -173,22 +173,22 @@ def test_a_descriptor_of_zero_samples_its_reference(
     sampler, step_size, steps, variance, monkeypatch
 ):
     # f = 0 leaves N(0, s^2 I) about the mean colour.
-    options = {"ref_sigma": 1.0, "step_size": step_size, "num_steps": steps, "batch_size": 24}
+    options = {"ref_sigma": 1.0, "step_size": step_size, "num_steps": steps, "batch_size": 50}
     monkeypatch.setattr(
         "common.layers._Normal.__call__", lambda _, shape, dtype, **__: tf.zeros(shape, dtype)
     )
-    model = built(desnet(np.full((24, 3), 127.5), sampler=sampler, **options))
-    values = model.run_chains(np.full((24, SIDE, SIDE, 3), 127.5), steps) - 127.5
+    model = built(desnet(np.full((50, 3), 127.5), sampler=sampler, **options))
+    values = model.run_chains(np.full((50, SIDE, SIDE, 3), 127.5), steps) - 127.5
     assert values.mean() == pytest.approx(0, abs=0.02)
-    assert values.var() == pytest.approx(variance, rel=0.03)
+    assert values.var() == pytest.approx(variance, rel=0.02)
     # Hidden pixels are drawn of the same law, whatever the visible ones are.
-    images, visible = np.full((24, SIDE, SIDE, 3), 128.5), np.zeros([24, SIDE, SIDE, 1])
+    images, visible = np.full((50, SIDE, SIDE, 3), 128.5), np.zeros([50, SIDE, SIDE, 1])
     visible[:, ::2] = 1
     completed = model.completion.complete(images, visible, steps)
     np.testing.assert_allclose(completed[:, ::2], 128.5, atol=1e-4)
     hidden = completed[:, 1::2] - 127.5
     assert hidden.mean() == pytest.approx(0, abs=0.05)
-    assert hidden.var() == pytest.approx(variance, rel=0.04)
+    assert hidden.var() == pytest.approx(variance, rel=0.03)
 
 
 @pytest.mark.parametrize("sampler", ["langevin", "mala", "hmc"])
