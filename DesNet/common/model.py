@@ -151,11 +151,9 @@ class Model(ABC):
 
 def _for_here(settings: Settings) -> Settings:
     """Settings of a run with which it can be used on this machine."""
-    wanted = {
-        name: getattr(settings, name)
-        for name in ("device", "precision")
-        if hasattr(settings, name)  # baselines know no other precision than float32
-    }
+    wanted = {"device": settings.device}
+    if hasattr(settings, "precision"):  # baselines know no other than float32
+        wanted["precision"] = settings.precision
     found = session.at_hand(**wanted)
     changed: dict[str, Any] = {name: found[name] for name in wanted if wanted[name] != found[name]}
     if changed:
