@@ -279,9 +279,9 @@ class GenNet(Model):
         variables = {v.op.name: v for v in self._network.variables()}
         weight, bias = (variables[f"generator/project/{n}"] for n in ("weight", "bias"))
         reduced = gauge.reduce_prior(z, weight, bias, self.shard)
-        with tf.control_dependencies([reduced.bias, reduced.weight]):  # both from the old values
-            moved = tf.group(weight.assign(reduced.weight), bias.assign(reduced.bias))
-            return reduced.z, moved
+        drawn = [] if self.transport is None else [self.transport.made]
+        with tf.control_dependencies([reduced.bias, reduced.weight, *drawn]):  # by the old values
+            return reduced.z, tf.group(weight.assign(reduced.weight), bias.assign(reduced.bias))
 
     # Learning
 

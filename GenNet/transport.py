@@ -43,7 +43,11 @@ NUMBERS = 25_000_000  # of the images that draws are matched with, 100 MB: 2034 
 
 
 class Transport:
-    """The matches of one iteration, on top of the model's graph."""
+    """The matches of one iteration, on top of the model's graph.
+
+    Attributes:
+        made: f(u) of the draws [M, D], by the weights as the iteration finds them.
+    """
 
     def __init__(self, model: GenNet) -> None:
         """Make the variables: the potential of every image, and, in no checkpoint, the images.
@@ -64,7 +68,7 @@ class Transport:
         shape, key = [model.settings.prior_draws, model.settings.z_dim], self._key(Stream.TRANSPORT)
         self._drawn = REACH * tf.random.stateless_normal(shape, key)  # u [M, d]
         with model.networks[0].precision(model.settings.precision):
-            self._made = tf.reshape(model.generator(self._drawn), [-1, size])  # f(u) [M, D]
+            self.made = tf.reshape(model.generator(self._drawn), [-1, size])
 
     def _key(self, stream: Stream, rank: int = 0) -> tf.Tensor:
         """Of what is drawn in an iteration, by all workers alike or by the one of a rank."""
@@ -114,7 +118,7 @@ class Transport:
         """
         key = self._key(Stream.RESAMPLING, self._model.cluster.rank)
         seen = None if visible is None else flat(tf.ones_like(images), visible)
-        squares = squared_distances_of_seen(self._made, flat(images, visible), seen)  # [M, B]
+        squares = squared_distances_of_seen(self.made, flat(images, visible), seen)  # [M, B]
         u, z = (tf.reduce_sum(tf.square(each), 1) for each in (self._drawn, chains.position))
         log_weights = -tf.transpose(squares) / (2 * sigma**2) - (1 - REACH**-2) * u / 2
         log_weight = chains.last_log_prob + z / (2 * REACH**2)
@@ -138,7 +142,7 @@ class Transport:
             counts.
         """
         cluster = self._model.cluster
-        images, made = self._images.read_value(), self._made
+        images, made = self._images.read_value(), self.made
         visible = None if self._visible is None else self._visible.read_value()
         squares = tf.stop_gradient(squared_distances_of_seen(made, images, visible))  # [M, n]
         potentials = tf.gather(self._potentials.read_value(), self._kept)
