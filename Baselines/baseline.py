@@ -139,6 +139,9 @@ class Baseline(Model):
         self._iteration = tf.train.get_or_create_global_step()
         self.inputs = Inputs.placeholders(self.settings.image_size)
 
+    def _build_learning(self) -> None:
+        """Nothing: the graphs of baselines are small, and `_build` makes all."""
+
     def train(self, images: np.ndarray, num_epochs: int | None = None) -> Iterator[Record]:
         """Learn until the epochs are done, yielding a record an iteration.
 

@@ -222,18 +222,18 @@ class DesNet(Model):
 
     # Learning
 
-    def build_model(self) -> None:
-        """Build the graph, initialise the variables and open the session."""
+    def build_model(self, learning: bool = True) -> None:
+        """Build the graph, initialise the variables and open the session (see `Model`)."""
         if self._halved:
             # TensorFlow makes its threads with the first loop of a process, and keeps them: the
             # configuration of a session comes too late.
             with suppress(RuntimeError):
                 threads = threads_of_operation(self.num_cores)
                 tf.config.threading.set_intra_op_parallelism_threads(threads)
-        super().build_model()
+        super().build_model(learning)
 
     def _build(self) -> None:
-        """One iteration: synthesize, compare, learn, record."""
+        """Chains of the model: step one of an iteration."""
         self.inputs = inputs = make_inputs(self)
         self._iteration = tf.train.get_or_create_global_step()
         step = tf.cast(self._iteration, tf.int32)
@@ -241,11 +241,15 @@ class DesNet(Model):
         step_size = inputs.noise_factor * tf.gather(self.step_sizes, inputs.index)  # [B]
         starts = inputs.starts - self.mean_colour
         self._log_prob = self.log_prob(starts)
-        synthesis = synthesize(self, inputs, starts, step_size, key)
+        self._synthesis = synthesize(self, inputs, starts, step_size, key)
+
+    def _build_learning(self) -> None:
+        """The others: compare, learn, record."""
         if isinstance(self._network, ConditionalNetwork):
             self.score_matching = ScoreMatching(self, self._network)
             return
-        observed = observe(self, inputs, step)
+        inputs, synthesis = self.inputs, self._synthesis
+        observed = observe(self, inputs, tf.cast(self._iteration, tf.int32))
         comparison = compare(self, observed, synthesis)
         learning = learn(self, inputs, synthesis, comparison)
         autocorrelation, noted = running_autocorrelation(
@@ -296,6 +300,7 @@ class DesNet(Model):
         Raises:
             DivergenceError: going back again and again does not help.
         """
+        self._get_ready_to_learn()
         if self.levels is not None:
             done = int(self.session.run(self._iteration))
             total = self.shard.iterations(self.settings, num_epochs)
@@ -337,6 +342,7 @@ class DesNet(Model):
         """
         if self.levels is None:
             return 0
+        self._get_ready_to_learn()
         return self.score_matching.best.kept_iteration(self.session)
 
     def _repeat(self, feed: dict, iteration: int) -> Record:

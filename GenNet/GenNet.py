@@ -249,13 +249,9 @@ class GenNet(Model):
             visible = tf.ensure_shape(visible, [size, *visible.shape[1:]])
         step_size = tf.gather(self._step_sizes, index)
         with self._network.precision(self.settings.precision):
+            start = tf.gather(self._chains, index)
             chains = self.langevin_dynamics(
-                tf.gather(self._chains, index),
-                images,
-                inputs.sigma,
-                step_size,
-                key,
-                visible=visible,
+                start, images, inputs.sigma, step_size, key, visible=visible
             )
         if self.settings.sampler in samplers.TARGET_ACCEPTANCE:
             target = samplers.TARGET_ACCEPTANCE[self.settings.sampler]
@@ -299,12 +295,15 @@ class GenNet(Model):
         return tf.reduce_mean(error) / (2 * sigma**2)
 
     def _build(self) -> None:
-        """One iteration: infer and reduce the prior, learn, record."""
+        """What a learned generator is used by."""
         self._iteration = tf.train.get_or_create_global_step()
-        self.inputs = inputs = Inputs.placeholders(self.settings, self.visible is not None)
-        self._generated = (self.generator(inputs.z) + 1) * 127.5
+        self.inputs = Inputs.placeholders(self.settings, self.visible is not None)
+        self._generated = (self.generator(self.inputs.z) + 1) * 127.5
         self._make_chains()
-        langevin = self.settings.sampler == "langevin"
+
+    def _build_learning(self) -> None:
+        """One iteration: infer and reduce the prior, learn, record."""
+        inputs, langevin = self.inputs, self.settings.sampler == "langevin"
         self._guard = GeneratorGuard(
             self._network.variables(), self._chains, self._step_sizes if langevin else None
         )
@@ -353,6 +352,7 @@ class GenNet(Model):
         Raises:
             DivergenceError: going back again and again does not help.
         """
+        self._get_ready_to_learn()
         settings = self.settings
         total = self.shard.iterations(settings, num_epochs)
         first = int(self.session.run(self._iteration))

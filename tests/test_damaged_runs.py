@@ -382,7 +382,7 @@ def test_a_run_that_diverged_has_no_posterior(copies, tools, capsys):
     with model.session.graph.as_default():
         (z,) = [v for v in tf.global_variables() if v.op.name == "chains/z"]
         z.load(np.full(z.shape, np.nan), model.session)
-        model.saver.save(model.session, str(copies[0] / "checkpoints" / "model"), 30)
+    model.save(copies[0] / "checkpoints" / "model", 30)  # with what learning takes
     assert "has diverged" in fails(capsys, tools["posterior"].main, posterior_flags(copies[0]))
 
 

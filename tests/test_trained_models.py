@@ -8,11 +8,12 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT, command, fails, flags, load_file, results, save_image, shared
+from conftest import ROOT, built, command, fails, flags, load_file, results, save_image, shared
 from PIL import Image
 
 import DesNet
 import GenNet
+from common import run_folder
 from common.run_folder import RunError
 
 VARIANTS = {  # of DesNet
@@ -82,13 +83,22 @@ def test_a_descriptor_that_is_loaded_gives_the_bits_of_its_run(runs, variant):
     assert model.convergent == (variant == "convergent")
 
 
-def test_a_model_that_is_loaded_goes_on_learning_as_its_run_would(runs):
-    for name, start in (("GenNet", GenNet.load), ("DesNet", DesNet.load)):
-        one, other = (start(runs[name, FIRST[name]]) for _ in range(2))
-        images = results(runs[name, FIRST[name]])["images"]
-        first, second = (list(model.train(images, 6)) for model in (one, other))
-        assert [record["iteration"] for record in first] == [5, 6]
-        assert first == second
+def test_a_model_that_is_loaded_goes_on_learning_as_its_run_would(runs, tmp_path):
+    for kind in (GenNet.GenNet, DesNet.DesNet):
+        folder = runs[kind.__name__, FIRST[kind.__name__]]
+        images = results(folder)["images"]
+        learned = run_folder.read(folder, kind.__name__, kind.settings_class)
+        whole = built(kind.remade(learned))
+        learned.folder.restore(whole)
+        expected = list(whole.train(images, 6))
+        assert [record["iteration"] for record in expected] == [5, 6]
+        copy = shutil.copytree(folder, tmp_path / kind.__name__)
+        assert list(kind.load(copy).train(images, 6)) == expected
+    # What learning takes is read when it begins.
+    model = kind.load(copy)
+    shutil.rmtree(copy)
+    with pytest.raises(RunError, match="not any more what was loaded"):
+        next(model.train(images, 6))
 
 
 def show(tool, folder, *arguments):

@@ -44,6 +44,8 @@ class Model(ABC):
     shard: Shard
     session: tf.Session
     saver: tf.train.Saver
+    # Of a model without what learning takes: where that is, and after which iteration.
+    _loaded_from: tuple[run_folder.Folder, int] | None = None
 
     @property
     def precision(self) -> str:
@@ -55,8 +57,11 @@ class Model(ABC):
         """The workers that learn it."""
         return self.shard.cluster
 
-    def build_model(self) -> None:
+    def build_model(self, learning: bool = True) -> None:
         """Build the graph, initialise the variables and open the session.
+
+        Args:
+            learning: whether with what learning takes, which is most of it.
 
         Raises:
             DeviceError: the device of the settings is not there.
@@ -65,7 +70,9 @@ class Model(ABC):
         config = self.cluster.configured(config, self.precision)
         with tf.Graph().as_default() as graph, self.cluster.device():
             self._build()
-            self.saver = tf.train.Saver(max_to_keep=None, save_relative_paths=True)
+            if learning:
+                self._build_learning()
+            self.saver = _saver()
             self._piecewise = PiecewiseSaver(self.cluster) if self.cluster.size > 1 else None
             self.session = tf.Session(self.cluster.target, graph, config)
             self.session.run(tf.global_variables_initializer())
@@ -77,15 +84,43 @@ class Model(ABC):
             OpError, OSError, ValueError: it cannot be written.
             ClusterError: another worker cannot write its part.
         """
+        self._get_ready_to_learn()  # a checkpoint holds that too
         if self._piecewise is not None:
             self._piecewise.save(self.session, prefix, iteration)
             return
         with self.session.graph.as_default():
             self.saver.save(self.session, str(prefix), iteration, write_meta_graph=False)
 
+    def _get_ready_to_learn(self) -> None:
+        """Of a model that was loaded, build what learning takes, as its checkpoint has it.
+
+        Raises:
+            RunError: the run has gone on since, is not there any more, or damaged.
+        """
+        if self._loaded_from is None:
+            return
+        folder, iteration = self._loaded_from
+        if folder.checkpoints()[-1:] != [iteration]:
+            raise run_folder.RunError(
+                f"the run in {folder.folder} is not any more what was loaded: load it again."
+            )
+        with self.session.graph.as_default():
+            variables = tf.global_variables()
+            values = self.session.run(variables)
+            self._build_learning()
+            self.saver = _saver()
+            folder.restore(self)
+            for variable, value in zip(variables, values, strict=True):  # whatever it was set to
+                variable.load(value, self.session)
+        self._loaded_from = None
+
     @abstractmethod
     def _build(self) -> None:
-        """Build the graph: one iteration of learning is one `session.run` of it."""
+        """Build what a learned model is used by."""
+
+    @abstractmethod
+    def _build_learning(self) -> None:
+        """Build an iteration of learning, which is one `session.run`."""
 
     @property
     @abstractmethod
@@ -133,8 +168,8 @@ class Model(ABC):
                 f"the run in {folder} is damaged: its files do not go together ({error}):"
                 f" {run_folder.AGAIN}."
             ) from error
-        model.build_model()
-        learned.folder.restore(model)
+        model.build_model(learning=False)
+        model._loaded_from = learned.folder, learned.folder.restore(model)
         return model
 
     def learned_values(self) -> dict[str, np.ndarray]:
@@ -147,6 +182,11 @@ class Model(ABC):
     @abstractmethod
     def signatures(self) -> dict[str, Signature]:
         """The functions of a SavedModel, built in the current graph, which is another one."""
+
+
+def _saver() -> tf.train.Saver:
+    """Of all variables of the current graph."""
+    return tf.train.Saver(max_to_keep=None, save_relative_paths=True)
 
 
 def _for_here(settings: Settings) -> Settings:
