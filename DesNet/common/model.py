@@ -153,6 +153,9 @@ class Model(ABC):
         to the bit, what the run's results.npz holds.  Where there is no such device, or its
         products are not of bfloat16, it computes on what there is, in float32, and says so.
 
+        What learning takes is built and read when it is first asked to learn, to save itself or
+        which iteration it keeps, which raise RunError if its checkpoint is not the newest any more.
+
         Args:
             folder: OUTPUT_DIR/CATEGORY.
 
