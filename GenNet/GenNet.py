@@ -13,7 +13,7 @@ from functools import cached_property, partial
 import numpy as np
 
 import latents
-from common import gauge, guard, samplers, session, streams
+from common import guard, samplers, session, streams
 from common.export import Signature
 from common.layers import Network, forward_jacobian, reduce_sum
 from common.model import Model, Record
@@ -22,10 +22,11 @@ from common.session import tf
 from common.shards import Shard
 from common.streams import Stream
 from generator_guard import GeneratorGuard, send_back
-from generator_learning import Inference, flat, learn, record
+from generator_learning import flat, infer, learn, record
 from generator_network import top_down
 from generator_settings import SAMPLERS, Settings
 from inference import Inputs, Posterior
+from shared_metric import SharedMetric
 from transport import Transport
 
 __all__ = ["SAMPLERS", "GenNet", "Settings", "load"]
@@ -41,7 +42,10 @@ class GenNet(Model):
 
     settings: Settings
     settings_class = Settings
+    chains: tf.Variable  # z of the training images, [N, d] (or of those of the shard)
+    chain_steps: tf.Variable  # step sizes of the chains, likewise, [N]
     transport: Transport | None  # of draws of the prior to the images
+    metric: SharedMetric | None  # of the chains, where each has none of its own
 
     def __init__(
         self,
@@ -191,6 +195,7 @@ class GenNet(Model):
         first_step: tf.Tensor | int = 0,
         keep_path: bool = False,
         reference: tf.Tensor | None = None,
+        metric: tf.Tensor | None = None,
     ) -> samplers.Chains:
         """Run the chains of p(Z | Y) on from z.
 
@@ -209,11 +214,16 @@ class GenNet(Model):
             keep_path: return every position of the chains too.
             reference: [B, d], where the preconditioned sampler takes its J once for all; by default
                 anew at every step.  The law is the same, and a step costs d passes less.
+            metric: G [d, d] of all chains, which then take no J (see `shared_metric`).
         """
         if self.settings.sampler == "preconditioned":
             fixed = None if reference is None else self.jacobian(reference, visible)
 
             def evaluate(z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+                if metric is not None:
+                    log_prob = self.log_prob(z, images, sigma, visible)
+                    score = tf.gradients(log_prob, z)[0]
+                    return log_prob, score, tf.tile(metric[None], [tf.shape(z)[0], 1, 1])
                 jacobian = self.jacobian(z, visible) if fixed is None else fixed
                 log_prob, score = self.log_prob_and_score(z, images, sigma, jacobian, visible)
                 return log_prob, score, self.gauss_newton_metric(jacobian, sigma)
@@ -232,52 +242,6 @@ class GenNet(Model):
         steps = self.settings.num_steps if num_steps is None else num_steps
         chains = sample(z, step_size, steps, key, first_step=first_step, keep_path=keep_path)
         return send_back(chains, z) if self.settings.sampler == "langevin" else chains
-
-    def _infer(self, inputs: Inputs, images: tf.Tensor) -> Inference:
-        """Go on with the chains of the batch, adapt their steps, offer draws, reduce the prior.
-
-        The chains are kept in their variables: they start warm, where they were left.
-        """
-        step, rank = tf.cast(self._iteration, tf.int32), self.cluster.rank
-        key = streams.key(self.settings.seed, Stream.INFERENCE, step, rank)
-        # Of batches of known size, gradients ask for no shapes, and so for no values to compute.
-        size = self.shard.even_batch(self.settings.batch_size or 1)
-        index = tf.ensure_shape(inputs.index, [size])
-        images = tf.ensure_shape(images, [size, *images.shape[1:]])
-        visible = inputs.visible
-        if visible is not None:
-            visible = tf.ensure_shape(visible, [size, *visible.shape[1:]])
-        step_size = tf.gather(self._step_sizes, index)
-        with self._network.precision(self.settings.precision):
-            start = tf.gather(self._chains, index)
-            chains = self.langevin_dynamics(
-                start, images, inputs.sigma, step_size, key, visible=visible
-            )
-        if self.settings.sampler in samplers.TARGET_ACCEPTANCE:
-            target = samplers.TARGET_ACCEPTANCE[self.settings.sampler]
-            step_size = samplers.adapted_step_size(step_size, chains.acceptance_rate, target)
-        elif self.settings.sampler == "langevin":  # halved for chains that were sent back
-            step_size = tf.where_v2(chains.acceptance_rate > 0, step_size, step_size / 2)
-        if self.transport is not None:
-            chains = self.transport.resampled(chains, images, inputs.sigma, visible)
-        place = index[:, None]
-        z = tf.tensor_scatter_nd_update(self._chains, place, chains.position)
-        adapted = tf.tensor_scatter_nd_update(self._step_sizes, place, step_size)
-        updates = [self._step_sizes.assign(adapted)]
-        if self.settings.parameter_expansion:
-            z, reduce = self._reduce_prior(z)
-            updates.append(reduce)
-        with tf.control_dependencies(updates):
-            return Inference(chains, step_size, self._chains.assign(z))
-
-    def _reduce_prior(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Operation]:
-        """Z [N, d] in the gauge of the prior, and the move of the first layer (see `gauge`)."""
-        variables = {v.op.name: v for v in self._network.variables()}
-        weight, bias = (variables[f"generator/project/{n}"] for n in ("weight", "bias"))
-        reduced = gauge.reduce_prior(z, weight, bias, self.shard)
-        drawn = [] if self.transport is None else [self.transport.made]
-        with tf.control_dependencies([reduced.bias, reduced.weight, *drawn]):  # by the old values
-            return reduced.z, tf.group(weight.assign(reduced.weight), bias.assign(reduced.bias))
 
     # Learning
 
@@ -304,12 +268,14 @@ class GenNet(Model):
     def _build_learning(self) -> None:
         """One iteration: infer and reduce the prior, learn, record."""
         inputs, langevin = self.inputs, self.settings.sampler == "langevin"
+        self.metric = SharedMetric(self) if self.settings.shares_metric else None
+        follow = [self.chains] + ([] if self.metric is None else [self.metric.product])
         self._guard = GeneratorGuard(
-            self._network.variables(), self._chains, self._step_sizes if langevin else None
+            self._network.variables(), follow, self.chain_steps if langevin else None
         )
         images = inputs.images / 127.5 - 1
         self.transport = Transport(self) if self.settings.prior_draws else None
-        inference = self._infer(inputs, images)
+        inference = infer(self, inputs, images)
         learning = learn(self, self._guard, inputs, images, inference.z)
         with tf.control_dependencies(learning.updates):
             self._sane = tf.identity(learning.sane)
@@ -320,9 +286,9 @@ class GenNet(Model):
         """The chain of each image, and its step size."""
         n, d, seed = self.num_images, self.settings.z_dim, self.settings.seed
         start = tf.random.stateless_normal([n, d], streams.key(seed, Stream.LATENTS))
-        self._chains = self.shard.variable("chains/z", start)
+        self.chains = self.shard.variable("chains/z", start)
         step_size = tf.fill([n], float(self.settings.step_size or 0))
-        self._step_sizes = self.shard.variable("chains/step_size", step_size)
+        self.chain_steps = self.shard.variable("chains/step_size", step_size)
 
     def train(self, images: np.ndarray, num_epochs: int | None = None) -> Iterator[Record]:
         """Learn until the epochs are done, yielding a record an iteration.
@@ -401,11 +367,11 @@ class GenNet(Model):
         given = np.full(self.shard.count, self.settings.step_size)
         if self.settings.sampler != "langevin":
             return given
-        return np.minimum(given, self.session.run(self._step_sizes))
+        return np.minimum(given, self.session.run(self.chain_steps))
 
     def latents(self) -> np.ndarray:
         """The inferred z of the training images, [N, d]."""
-        return self.session.run(self._chains)
+        return self.session.run(self.chains)
 
     def generate(self, z: np.ndarray) -> np.ndarray:
         """f(z) for z [n, d]: images [n, S, S, 3] in [0, 255], unclipped float32."""

@@ -64,17 +64,17 @@ class GeneratorGuard(Guard):
     def __init__(
         self,
         variables: list[tf.Variable],
-        chains: tf.Variable,
+        companions: list[tf.Variable],
         step_sizes: tf.Variable | None,
     ) -> None:
         """Make the guard's own variables.
 
         Args:
             variables: of the network.
-            chains: z of every image, which fits them.
+            companions: what fits them: z of every image.
             step_sizes: of the chains [N], if these are of plain Langevin.
         """
-        super().__init__(variables, [chains])
+        super().__init__(variables, companions)
         self.again = tf.placeholder_with_default(False, [], "again")
         self.tolerant = tf.placeholder_with_default(False, [], "tolerant")
         self._step_sizes = step_sizes

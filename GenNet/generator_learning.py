@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from common import quality, samplers
+from common import gauge, quality, samplers, streams
 from common.session import tf
+from common.streams import Stream
 from generator_guard import GeneratorGuard, untrained_error
 from inference import Inputs
 
@@ -52,6 +53,75 @@ def psnr_of_seen(error: tf.Tensor, images: tf.Tensor, visible: tf.Tensor | None)
     if visible is not None:
         count = tf.maximum(3 * tf.reduce_sum(visible, [1, 2, 3]), 1)
     return quality.psnr(error / count * 127.5**2)
+
+
+def infer(model: GenNet, inputs: Inputs, images: tf.Tensor) -> Inference:
+    """Go on with the chains of the batch, adapt their steps, offer draws, reduce the prior.
+
+    The chains are kept in their variables: they start warm, where they were left.
+
+    Args:
+        model: whose chains they are.
+        inputs: of the iteration.
+        images: its batch, [B, S, S, 3] in [-1, 1].
+    """
+    settings = model.settings
+    step, rank = tf.cast(tf.train.get_or_create_global_step(), tf.int32), model.cluster.rank
+    key = streams.key(settings.seed, Stream.INFERENCE, step, rank)
+    # Of batches of known size, gradients ask for no shapes, and so for no values to compute.
+    size = model.shard.even_batch(settings.batch_size or 1)
+    index = tf.ensure_shape(inputs.index, [size])
+    images = tf.ensure_shape(images, [size, *images.shape[1:]])
+    visible = inputs.visible
+    if visible is not None:
+        visible = tf.ensure_shape(visible, [size, *visible.shape[1:]])
+    step_size = tf.gather(model.chain_steps, index)
+    metric = None if model.metric is None else model.metric.metric(inputs.sigma)
+    with model.networks[0].precision(settings.precision):
+        start = tf.gather(model.chains, index)
+        chains = model.langevin_dynamics(
+            start, images, inputs.sigma, step_size, key, visible=visible, metric=metric
+        )
+    if settings.target_acceptance is not None:
+        target = settings.target_acceptance
+        step_size = samplers.adapted_step_size(step_size, chains.acceptance_rate, target)
+    elif settings.sampler == "langevin":  # halved for chains that were sent back
+        step_size = tf.where_v2(chains.acceptance_rate > 0, step_size, step_size / 2)
+    if model.transport is not None:
+        chains = model.transport.resampled(chains, images, inputs.sigma, visible)
+    place = index[:, None]
+    z = tf.tensor_scatter_nd_update(model.chains, place, chains.position)
+    adapted = tf.tensor_scatter_nd_update(model.chain_steps, place, step_size)
+    updates = [model.chain_steps.assign(adapted)]
+    product = None if model.metric is None else model.metric.averaged(chains.position, visible)
+    if settings.parameter_expansion:
+        z, product, reduce = _reduce_prior(model, z, product)
+        updates.append(reduce)
+    if model.metric is not None:
+        updates.append(model.metric.product.assign(product))
+    with tf.control_dependencies(updates):
+        return Inference(chains, step_size, model.chains.assign(z))
+
+
+def _reduce_prior(
+    model: GenNet, z: tf.Tensor, product: tf.Tensor | None
+) -> tuple[tf.Tensor, tf.Tensor | None, tf.Operation]:
+    """Z [N, d] and S [d, d] in the gauge of the prior, and the move of the first layer there."""
+    variables = {v.op.name: v for v in model.networks[0].variables()}
+    weight, bias = (variables[f"generator/project/{n}"] for n in ("weight", "bias"))
+    reduced = gauge.reduce_prior(z, weight, bias, model.shard)
+    by_the_old = [reduced.bias, reduced.weight]
+    if model.transport is not None:
+        by_the_old.append(model.transport.made)
+    if product is not None:
+        by_the_old.append(product)
+        product = tf.matmul(reduced.factor, product @ reduced.factor, transpose_a=True)
+    with tf.control_dependencies(by_the_old):
+        return (
+            reduced.z,
+            product,
+            tf.group(weight.assign(reduced.weight), bias.assign(reduced.bias)),
+        )
 
 
 def learn(

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from pathlib import Path
 
-from common import flags, occlusion, session
+from common import flags, occlusion, samplers, session
 from common.flags import choice, number, setting, switch, whole
 
 # Steps of inference in an iteration and their size, for each sampler.  Langevin is stable only for
@@ -21,6 +21,10 @@ SAMPLERS = {
 }
 
 LEAPFROG = 10  # gradient evaluations in a step of hmc
+# Of the step of Langevin with the test on N(0, I) in d dimensions, which is that times d^(-1/6):
+# Roberts and Rosenthal (1998).
+SCALING = 1.65
+LOCAL = 16  # dimensions of z up to which each chain steps in a metric of its own
 PLANE = 3  # dimensions of z of which draws of the prior can be everywhere
 EPOCHS = 350  # of the images of the assignment
 BATCH = 11  # images of the assignment
@@ -137,6 +141,16 @@ class Settings(flags.Settings):
     output_dir: Path = flags.output_dir("GenNet")
     precision: str = flags.precision()
 
+    @property
+    def shares_metric(self) -> bool:
+        """Whether all chains step in one metric."""
+        return self.sampler == "preconditioned" and self.z_dim > LOCAL
+
+    @property
+    def target_acceptance(self) -> float | None:
+        """The acceptance rate to which steps are adapted; None where they are not."""
+        return samplers.TARGET_ACCEPTANCE.get("mala" if self.shares_metric else self.sampler)
+
     def noise(self, iteration: int) -> float:
         """Sigma of an iteration, counted from 0: it shrinks geometrically to that of the model."""
         start = max(self.sigma_start, self.sigma)
@@ -153,7 +167,9 @@ class Settings(flags.Settings):
         if self.sampler == "hmc":
             steps *= self.num_leapfrog
         image = LEARN + steps * step
-        if self.sampler == "preconditioned":
+        if self.shares_metric:
+            image = LEARN + (steps + 2) * STEP["mala"]
+        elif self.sampler == "preconditioned":
             image += (steps + 1) * max(0, self.z_dim - 2) * DIRECTION
         image += LEARN * (self.prior_draws or 0) / batch
         return ITERATION + batch * image * (self.image_size / 64) ** 2 * (self.width / 64) ** 2
@@ -167,6 +183,9 @@ class Settings(flags.Settings):
         """
         sampler = SAMPLERS[self.sampler]
         batch_size = self.batch_size_of(num_images, BATCH)
+        step_size = self.step_size or sampler["step_size"]
+        if self.shares_metric and self.step_size is None:
+            step_size = SCALING * self.z_dim ** (-1 / 6)
         draws = self.prior_draws
         if draws is None:
             apart = self.holdout is not None or self.occlude is not None
@@ -181,7 +200,7 @@ class Settings(flags.Settings):
             num_epochs=epochs,
             batch_size=batch_size,
             prior_draws=draws,
-            step_size=self.step_size or sampler["step_size"],
+            step_size=step_size,
             num_steps=self.num_steps or int(sampler["num_steps"]),
             sigma_steps=iterations // 10 if self.sigma_steps is None else self.sigma_steps,
             smooth=self.occlude is not None if self.smooth is None else self.smooth,

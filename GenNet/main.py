@@ -35,7 +35,6 @@ from inference import CHAINS, draw_posterior, infer, passes_per_draw
 
 DIAGNOSED = 55  # training images whose posterior is drawn from at the end, and
 PASSES = 200  # through the network that each of its chains may take
-MANY = 16  # dimensions of z, beyond which it is said what they cost
 SAMPLES = 64  # images that are drawn, z ~ N(0, I)
 WALKED = 55  # training images that the walk passes, as many as the panel shows
 UNSEEN = {  # what learning does not see -> its name on the console, the title of its panel
@@ -108,18 +107,12 @@ class Experiment(experiment.Experiment):
         self._step_size = float(self.model.step_sizes().mean())  # that was said last
 
     def describe(self) -> str:
-        """The generator and its sampler, and what they take if that is long."""
+        """The generator and its sampler."""
         settings = self.model.settings
-        said = (
+        return (
             f"generator of {self.model.num_parameters / 1e6:.1f} million parameters,"
             f" {settings.sampler} x {settings.num_steps} in {settings.precision}"
         )
-        if settings.sampler == "preconditioned" and settings.z_dim > MANY:
-            said += (
-                f"\nThis sampler derives by each of the {settings.z_dim} dimensions of z at every"
-                " step: --sampler mala does not."
-            )
-        return said
 
     def sentence(self) -> str:
         """What was learned, and how."""

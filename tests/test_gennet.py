@@ -231,6 +231,28 @@ def test_the_jacobian_of_many_dimensions_is_that_of_few(z_dim, monkeypatch):
     np.testing.assert_allclose(looped, unrolled, rtol=1e-10, atol=1e-14)
 
 
+def test_the_metric_of_many_dimensions_is_the_mean_of_those_of_the_chains():
+    # The prior is reduced at every iteration, and the metric has to follow.
+    still = {"step_size": 1e-6, "learning_rate": 1e-9, "sigma_start": 1.0}
+    model = built(gennet(z_dim=17, **still))
+    list(model.train(IMAGES, 60))
+    with model.session.graph.as_default():
+        jacobian = model.session.run(model.jacobian(model.chains.read_value()))
+    exact = np.einsum("bid,bjd->ij", jacobian, jacobian) / len(jacobian)
+    found = model.session.run(model.metric.product)
+    assert np.trace(found) == pytest.approx(np.trace(exact), rel=0.15)
+    strongest = np.linalg.eigh(exact)[1][:, -1]
+    assert strongest @ found @ strongest == pytest.approx(strongest @ exact @ strongest, rel=0.25)
+
+
+def test_chains_of_many_dimensions_adapt_their_steps_and_learn():
+    model = built(gennet(z_dim=17))
+    first, *_, last = model.train(IMAGES, 120)
+    assert last["step_size"] != first["step_size"]
+    assert 0.2 < last["acceptance_rate"] <= 1
+    assert last["psnr"] > first["psnr"] + 3
+
+
 def test_a_generator_of_many_dimensions_needs_no_more_operations():
     counts = []
     for z_dim in (20, 200):

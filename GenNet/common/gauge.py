@@ -14,6 +14,7 @@ class Reduced(NamedTuple):
     z: tf.Tensor  # [N, d]
     weight: tf.Tensor  # [d, units]
     bias: tf.Tensor  # [units]
+    factor: tf.Tensor  # L [d, d] of z = L z' + m, z' the z here
 
 
 def reduce_prior(z: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor, shard: Shard) -> Reduced:
@@ -39,4 +40,4 @@ def reduce_prior(z: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor, shard: Shard)
     reduced = tf.transpose(tf.linalg.triangular_solve(factor, tf.transpose(centred)))
     # z W + b = z' (L^T W) + (m W + b) for z = L z' + m.
     new_bias = bias + tf.linalg.matvec(weight, mean, transpose_a=True)
-    return Reduced(reduced, tf.matmul(factor, weight, transpose_a=True), new_bias)
+    return Reduced(reduced, tf.matmul(factor, weight, transpose_a=True), new_bias, factor)

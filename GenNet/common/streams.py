@@ -43,6 +43,7 @@ class Stream(enum.IntEnum):
     TRANSPORT = enum.auto()  # z of the prior that are matched with images, by iteration
     HEIGHTS = enum.auto()  # noise on images whose log densities are compared
     RESAMPLING = enum.auto()  # which chains of z go on from draws of the prior, by iteration
+    METRIC = enum.auto()  # directions along which f moves, for the metric of z, by iteration
 
 
 def fold_in(key: tf.Tensor, number: tf.Tensor | int) -> tf.Tensor:
