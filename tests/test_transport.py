@@ -71,7 +71,7 @@ def test_potentials_ascend_where_images_lack_draws():
 def test_chains_that_stand_where_another_image_is_drawn_come_back():
     model, last = learned(6)
     with model.session.graph.as_default():
-        model._chains.load(np.roll(model.latents(), 1, 0), model.session)
+        model.chains.load(np.roll(model.latents(), 1, 0), model.session)
     assert errors(model.reconstruct()).argmin(1).tolist() != list(range(COUNT))
     *_, again = model.train(IMAGES, EPOCHS + 25)
     assert errors(model.reconstruct()).argmin(1).tolist() == list(range(COUNT))
