@@ -150,8 +150,7 @@ class ScoreMatching:
 
     def _key(self, stream: Stream) -> tf.Tensor:
         """Of what this worker draws in an iteration."""
-        step = tf.cast(tf.train.get_or_create_global_step(), tf.int32)
-        return streams.key(self._model.settings.seed, stream, step, self._model.cluster.rank)
+        return streams.iteration_key(self._model.settings.seed, stream, self._model.cluster.rank)
 
     def _compare(self, score: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """What the score makes of the noise of every point: errors [n], squared; and the loss."""

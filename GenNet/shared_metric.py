@@ -57,8 +57,7 @@ class SharedMetric:
             visible: which pixels are seen, [B, S, S, 1]; by default all.
         """
         model = self._model
-        step = tf.cast(tf.train.get_or_create_global_step(), tf.int32)
-        key = streams.key(model.settings.seed, Stream.METRIC, step, model.cluster.rank)
+        key = streams.iteration_key(model.settings.seed, Stream.METRIC, model.cluster.rank)
         with model.networks[0].precision(model.settings.precision):
             output = flat(model.generator(z), visible)  # [B, D]
             probe = tf.random.stateless_normal(tf.shape(output), key)  # v
@@ -68,4 +67,5 @@ class SharedMetric:
             tf.shape(z)[0],
         )
         before = self.product.read_value()
-        return before + (product - before) / tf.minimum(tf.cast(step + 1, tf.float32), AVERAGED)
+        so_far = tf.cast(tf.train.get_or_create_global_step() + 1, tf.float32)
+        return before + (product - before) / tf.minimum(so_far, AVERAGED)

@@ -65,15 +65,12 @@ class Transport:
         self._images = self._held("images")
         self._visible = None if model.visible is None else self._held("visible")
         self.rate = tf.placeholder(tf.float32, [], "transport/rate")  # share of the full one
-        shape, key = [model.settings.prior_draws, model.settings.z_dim], self._key(Stream.TRANSPORT)
+        shape = [model.settings.prior_draws, model.settings.z_dim]
+        # By all workers alike.
+        key = streams.iteration_key(model.settings.seed, Stream.TRANSPORT)
         self._drawn = REACH * tf.random.stateless_normal(shape, key)  # u [M, d]
         with model.networks[0].precision(model.settings.precision):
             self.made = tf.reshape(model.generator(self._drawn), [-1, size])
-
-    def _key(self, stream: Stream, rank: int = 0) -> tf.Tensor:
-        """Of what is drawn in an iteration, by all workers alike or by the one of a rank."""
-        step = tf.cast(tf.train.get_or_create_global_step(), tf.int32)
-        return streams.key(self._model.settings.seed, stream, step, rank)
 
     def _held(self, name: str) -> tf.Variable:
         """A variable of what is fed, in no checkpoint."""
@@ -116,7 +113,8 @@ class Transport:
             sigma: standard deviation of the noise.
             visible: which pixels are seen, [B, S, S, 1]; by default all.
         """
-        key = self._key(Stream.RESAMPLING, self._model.cluster.rank)
+        seed, rank = self._model.settings.seed, self._model.cluster.rank
+        key = streams.iteration_key(seed, Stream.RESAMPLING, rank)
         seen = None if visible is None else flat(tf.ones_like(images), visible)
         squares = squared_distances_of_seen(self.made, flat(images, visible), seen)  # [M, B]
         u, z = (tf.reduce_sum(tf.square(each), 1) for each in (self._drawn, chains.position))

@@ -68,6 +68,12 @@ def key(
     return fold_in(fold_in(tf.stack([seed, stream]), iteration), rank)
 
 
+def iteration_key(seed: int, stream: Stream, rank: tf.Tensor | int = 0) -> tf.Tensor:
+    """`key` of the iteration that learning is at, by its global step; arguments as for `key`."""
+    step = tf.cast(tf.train.get_or_create_global_step(), tf.int32)
+    return key(seed, stream, step, rank)
+
+
 def in_turn(rng: np.random.Generator, count: int, draws: int) -> np.ndarray:
     """So many draws of 0 to count - 1, [draws]: all in a random order, then all in another one."""
     rounds = -(-draws // count)
