@@ -66,8 +66,7 @@ def infer(model: GenNet, inputs: Inputs, images: tf.Tensor) -> Inference:
         images: its batch, [B, S, S, 3] in [-1, 1].
     """
     settings = model.settings
-    step, rank = tf.cast(tf.train.get_or_create_global_step(), tf.int32), model.cluster.rank
-    key = streams.key(settings.seed, Stream.INFERENCE, step, rank)
+    key = streams.iteration_key(settings.seed, Stream.INFERENCE, model.cluster.rank)
     # Of batches of known size, gradients ask for no shapes, and so for no values to compute.
     size = model.shard.even_batch(settings.batch_size or 1)
     index = tf.ensure_shape(inputs.index, [size])
@@ -93,10 +92,16 @@ def infer(model: GenNet, inputs: Inputs, images: tf.Tensor) -> Inference:
     z = tf.tensor_scatter_nd_update(model.chains, place, chains.position)
     adapted = tf.tensor_scatter_nd_update(model.chain_steps, place, step_size)
     updates = [model.chain_steps.assign(adapted)]
-    product = None if model.metric is None else model.metric.averaged(chains.position, visible)
+    by_old_weights = [] if model.transport is None else [model.transport.made]
+    if model.metric is not None:
+        product = model.metric.averaged(chains.position, visible)  # S
+        by_old_weights.append(product)
     if settings.parameter_expansion:
-        z, product, reduce = _reduce_prior(model, z, product)
-        updates.append(reduce)
+        reduced, move = _reduce_prior(model, z, by_old_weights)
+        z = reduced.z
+        updates.append(move)
+        if model.metric is not None:  # for z = L z' + m: J becomes J L
+            product = tf.matmul(reduced.factor, product @ reduced.factor, transpose_a=True)
     if model.metric is not None:
         updates.append(model.metric.product.assign(product))
     with tf.control_dependencies(updates):
@@ -104,24 +109,20 @@ def infer(model: GenNet, inputs: Inputs, images: tf.Tensor) -> Inference:
 
 
 def _reduce_prior(
-    model: GenNet, z: tf.Tensor, product: tf.Tensor | None
-) -> tuple[tf.Tensor, tf.Tensor | None, tf.Operation]:
-    """Z [N, d] and S [d, d] in the gauge of the prior, and the move of the first layer there."""
+    model: GenNet, z: tf.Tensor, by_old_weights: list[tf.Tensor]
+) -> tuple[gauge.Reduced, tf.Operation]:
+    """Z [N, d] in the gauge of the prior, and the move of the first layer (see `gauge`).
+
+    Args:
+        model: whose first layer it is.
+        z: all chains as they stand.
+        by_old_weights: what the first layer is not to move before.
+    """
     variables = {v.op.name: v for v in model.networks[0].variables()}
     weight, bias = (variables[f"generator/project/{n}"] for n in ("weight", "bias"))
     reduced = gauge.reduce_prior(z, weight, bias, model.shard)
-    by_the_old = [reduced.bias, reduced.weight]
-    if model.transport is not None:
-        by_the_old.append(model.transport.made)
-    if product is not None:
-        by_the_old.append(product)
-        product = tf.matmul(reduced.factor, product @ reduced.factor, transpose_a=True)
-    with tf.control_dependencies(by_the_old):
-        return (
-            reduced.z,
-            product,
-            tf.group(weight.assign(reduced.weight), bias.assign(reduced.bias)),
-        )
+    with tf.control_dependencies([reduced.bias, reduced.weight, *by_old_weights]):
+        return reduced, tf.group(weight.assign(reduced.weight), bias.assign(reduced.bias))
 
 
 def learn(

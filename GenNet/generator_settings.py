@@ -67,8 +67,9 @@ class Settings(flags.Settings):
     step_size: float | None = setting(
         None,
         number(1e-6, 100),
-        f"step size of the sampler; {_by_sampler('step_size')}; mala and hmc adapt it (the"
-        " assignment: 0.3)",
+        f"step size of the sampler; {_by_sampler('step_size')}; mala and hmc adapt it, and"
+        f" preconditioned where z has more than {LOCAL} dimensions, from {SCALING:g} / d^(1/6) on"
+        " (the assignment: 0.3)",
         group="inference",
         flag="delta",
     )
@@ -143,12 +144,12 @@ class Settings(flags.Settings):
 
     @property
     def shares_metric(self) -> bool:
-        """Whether all chains step in one metric."""
+        """Whether all chains, while the model learns, step in one metric (see `shared_metric`)."""
         return self.sampler == "preconditioned" and self.z_dim > LOCAL
 
     @property
     def target_acceptance(self) -> float | None:
-        """The acceptance rate to which steps are adapted; None where they are not."""
+        """The acceptance rate to which learning adapts steps; None where it does not."""
         return samplers.TARGET_ACCEPTANCE.get("mala" if self.shares_metric else self.sampler)
 
     def noise(self, iteration: int) -> float:
