@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import muon
+from common import muon
 from common.cluster import Cluster
 from common.guard import Guard
 from common.session import tf
 from descriptor_settings import WARM_UP_STEPS
 
 CLIP_MEMORY = 20  # iterations whose gradient norms, in geometric mean, are the usual one
+LENGTH, MOMENTUM = 4.0, 0.95  # of steps of Muon's
 AVERAGED = 50  # iterations that a running autocorrelation looks back
 
 
@@ -85,7 +86,7 @@ class GuardedAdam(Guard):
             gated = [tf.where_v2(sane, clip * g, tf.zeros_like(g)) for g in gradients]
             pairs = {v.op.name: (g, v) for g, v in zip(gated, self._variables, strict=True)}
             turned = [pairs.pop(matrix.op.name) for matrix in self._matrices]
-            steps = muon.descend(turned, rate)
+            steps = muon.descend(turned, rate, LENGTH, MOMENTUM)
             steps.append(adam.apply_gradients(list(pairs.values())))
         if shrink is not None:
             with tf.control_dependencies(steps):

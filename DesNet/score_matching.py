@@ -14,7 +14,7 @@ them is lost.  So CHAINS chains of the model are always on their way down the la
 images, stay for a while at its end, and are renewed; every iteration is one step of each, and the
 score is fitted where they stand as well.
 
-The matrices of the ConvNet take steps of Muon's, see muon.py.
+The matrices of the ConvNet take steps of Muon's, see common/muon.py.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-import muon
+from common import muon
 
-RATE = 0.01
+RATE, LENGTH = 0.01, 3.0
 
 
 @pytest.mark.parametrize("shape", [(40, 8), (8, 40), (16, 16)])
@@ -27,9 +27,9 @@ def test_a_kernel_moves_as_a_matrix_of_as_many_columns_as_features_leave_it():
     gradient = np.random.default_rng(1).normal(size=(2, 2, 3, 4)).astype(np.float32)
     with tf.Graph().as_default(), tf.Session() as session:
         kernel = tf.get_variable("kernel", gradient.shape, initializer=tf.zeros_initializer())
-        step = muon.descend([(tf.constant(gradient), kernel)], tf.constant(RATE))
+        step = muon.descend([(tf.constant(gradient), kernel)], tf.constant(RATE), LENGTH, 0.9)
         session.run(tf.global_variables_initializer())
         session.run(step)
         moved = session.run(kernel).reshape(12, 4)
     u, _, v = np.linalg.svd(gradient.reshape(12, 4), full_matrices=False)
-    assert np.diag(u.T @ moved @ v.T) == pytest.approx(-RATE * muon.LENGTH, rel=0.35)
+    assert np.diag(u.T @ moved @ v.T) == pytest.approx(-RATE * LENGTH, rel=0.35)

@@ -12,17 +12,16 @@ from collections.abc import Sequence
 
 from common.session import tf
 
-MOMENTUM = 0.95
 # Of s -> a s + b s^3 + c s^5, which brings singular values to about 1 when it is applied so often
 # (Jordan et al.).
 COEFFICIENTS, TIMES = (3.4445, -4.7750, 2.0315), 5
-# Singular values of a step, in learning rates, be the matrix large or small: so does one learning
-# rate for Muon and Adam, and for images of any size.
-LENGTH = 4.0
 
 
 def descend(
-    pairs: Sequence[tuple[tf.Tensor, tf.Variable]], learning_rate: tf.Tensor
+    pairs: Sequence[tuple[tf.Tensor, tf.Variable]],
+    learning_rate: tf.Tensor,
+    length: float,
+    momentum: float,
 ) -> list[tf.Operation]:
     """Take a step, and make the variables of the momentum beside the model's.
 
@@ -30,18 +29,21 @@ def descend(
         pairs: gradients of what is to fall, and weights [..., m], which are taken for a matrix of m
             columns each.
         learning_rate: scalar.
+        length: singular values of a step, in learning rates, be the matrix large or small: so does
+            one learning rate for Muon and Adam, and for images of any size.
+        momentum: share of M that the next M keeps.
     """
     ahead = []
     for gradient, variable in pairs:
-        with tf.variable_scope("momentum"):
+        with tf.init_scope(), tf.variable_scope("momentum"):  # outside of what steps depend on
             zeros = tf.zeros_initializer()
-            momentum = tf.get_variable(
+            kept = tf.get_variable(
                 variable.op.name, variable.shape, initializer=zeros, trainable=False
             )
-        momentum = momentum.assign(MOMENTUM * momentum + gradient)
-        where = gradient + MOMENTUM * momentum  # it will be: Nesterov's
+        mean = kept.assign(momentum * kept + gradient)
+        where = gradient + momentum * mean  # it will be: Nesterov's
         ahead.append(tf.reshape(where, [-1, variable.shape[-1]]))
-    length = LENGTH * learning_rate
+    length = length * learning_rate
     return [
         variable.assign_sub(tf.reshape(length * step, variable.shape), read_value=False)
         for (_, variable), step in zip(pairs, orthogonalized(ahead), strict=True)
