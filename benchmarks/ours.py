@@ -67,10 +67,8 @@ def matrix_product(size: int, dtype: str) -> Callable[[], object]:
     return lambda: session.run(product)
 
 
-def time_to_quality(
-    images: np.ndarray, goals: list[float], limit: float, sampler: str, num_epochs: int
-) -> dict:
-    """Learn until every goal (PSNR in dB) is reached, or for `limit` seconds or `num_epochs`.
+def time_to_quality(images: np.ndarray, goals: list[float], limit: float, sampler: str) -> dict:
+    """Learn until every goal (PSNR in dB) is reached, for `limit` seconds or to the end.
 
     Returns:
         By goal the seconds that it took, None where it was not reached; the best PSNR.
@@ -79,7 +77,7 @@ def time_to_quality(
     seconds, best, iteration = 0.0, 0.0, 0
     reached: dict[float, float | None] = dict.fromkeys(goals)
     start = time.perf_counter()
-    for iteration, _ in enumerate(model.train(images, num_epochs), 1):  # noqa: B007
+    for iteration, _ in enumerate(model.train(images), 1):  # noqa: B007
         seconds += time.perf_counter() - start
         if iteration % 5 == 0:
             psnr, _ = quality.psnr_and_ssim(model.reconstruct(), images)
