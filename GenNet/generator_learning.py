@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from common import gauge, quality, samplers, streams
+from common import gauge, muon, quality, samplers, streams
 from common.session import tf
 from common.streams import Stream
 from generator_guard import GeneratorGuard, untrained_error
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 # Where f turns from one image to the next the loss is sharp, and in what it is so changes: Adam's
 # second moment is to follow.  With 0.999, or with a first moment of 0.5, learning diverges there.
 BETA2 = 0.99
+LENGTH = 40.0  # of steps of Muon's
 
 
 class Inference(NamedTuple):
@@ -128,7 +128,7 @@ def _reduce_prior(
 def learn(
     model: GenNet, guard: GeneratorGuard, inputs: Inputs, images: tf.Tensor, z: tf.Tensor
 ) -> Learning:
-    """A guarded step of Adam along L'(W), the inferred z [N, d] held fixed.
+    """A guarded step of the optimizer along L'(W), the inferred z [N, d] held fixed.
 
     Where draws of the prior are matched with images, along the gradient of their loss as well.
 
@@ -149,7 +149,6 @@ def learn(
             of_draws, ascend = model.transport.loss(inputs.sigma, tf.shape(images)[0])
             objective = loss + of_draws
         rate = inputs.learning_rate * guard.rate_factor
-        adam = tf.train.AdamOptimizer(rate, model.settings.beta1, BETA2)
         variables = [v for network in model.networks for v in network.variables()]
         gradients = tf.gradients(objective, variables)
         # From here on all is about the batches of all workers, which so decide alike.
@@ -159,11 +158,27 @@ def learn(
         norm = tf.linalg.global_norm(gradients)
         finite = tf.math.is_finite(loss + norm)
         error = 2 * inputs.sigma**2 * loss / untrained
-        apply = partial(adam.apply_gradients, list(zip(gradients, variables, strict=True)))
-        sane, updates = guard.step(apply, finite, error, inputs.index)
+        sane, updates = guard.step(
+            lambda: _descend(model, gradients, variables, rate), finite, error, inputs.index
+        )
         if model.transport is not None:
             updates.append(ascend(sane))
         return Learning(loss, psnr, norm, rate, sane, updates)
+
+
+def _descend(
+    model: GenNet, gradients: list[tf.Tensor], variables: list[tf.Variable], rate: tf.Tensor
+) -> tf.Operation:
+    """A step of the optimizer against the gradients of the variables."""
+    settings = model.settings
+    pairs = {v.op.name: (g, v) for g, v in zip(gradients, variables, strict=True)}
+    turned = []
+    if settings.optimizer == "muon":  # but for the first and the last layer (Jordan et al.)
+        weights = [v.op.name for v in variables if v.shape.rank > 1]
+        turned = [pairs.pop(name) for name in weights[1:-1]]
+    adam = tf.train.AdamOptimizer(rate, settings.beta1, BETA2)
+    steps = muon.descend(turned, rate, LENGTH, settings.beta1)
+    return tf.group(adam.apply_gradients(list(pairs.values())), *steps)
 
 
 def record(

@@ -26,13 +26,41 @@ LEAPFROG = 10  # gradient evaluations in a step of hmc
 SCALING = 1.65
 LOCAL = 16  # dimensions of z up to which each chain steps in a metric of its own
 PLANE = 3  # dimensions of z of which draws of the prior can be everywhere
-EPOCHS = 350  # of the images of the assignment
 BATCH = 11  # images of the assignment
 # Seconds on two cores: of an iteration; of learning from an image of 64 x 64 in it; of each step of
 # its chain, by sampler, or, of hmc, of a leapfrog; and, of preconditioned ones, of every dimension
 # of z beyond the first two in each Jacobian.
 ITERATION, LEARN, DIRECTION = 0.06, 0.0057, 0.0014
 STEP = {"preconditioned": 0.0037, "langevin": 0.002, "mala": 0.002, "hmc": 0.002}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Optimizer:
+    """What goes with an optimizer of the weights.
+
+    Attributes:
+        num_epochs: of the images of the assignment.
+        warm_up: share of the run in which the learning rate grows.
+        tenths: of the run, in which the noise shrinks.
+        draws: of the prior for each image of a batch.
+        potentials: learning rate of those of the draws, in mean squared distances.
+        seconds: that a step takes beside its gradients, on two cores, of 64 channels.
+    """
+
+    num_epochs: int
+    warm_up: float
+    tenths: int
+    draws: int
+    potentials: float
+    seconds: float
+
+
+# Steps of Muon's are so large that images would take their places in the plane before the draws
+# tell how much of it is whose: there the rate grows while the noise shrinks.
+OPTIMIZERS = {
+    "adam": Optimizer(num_epochs=350, warm_up=0, tenths=1, draws=1, potentials=0.3, seconds=0),
+    "muon": Optimizer(num_epochs=100, warm_up=0.4, tenths=4, draws=2, potentials=0.9, seconds=0.1),
+}
 
 
 def _by_sampler(name: str) -> str:
@@ -94,23 +122,33 @@ class Settings(flags.Settings):
     sigma_steps: int | None = setting(
         None,
         whole(0, 10**9),
-        "iterations in which the noise shrinks (0: it is --sigma at once; default: a tenth of all)",
+        "iterations in which the noise shrinks (0: it is --sigma at once; default: a tenth of all,"
+        " with muon four tenths)",
         group="inference",
     )
     parameter_expansion: bool = setting(
         True, switch, "keep the inferred z distributed as N(0, I)", group="inference"
     )
-    learning_rate: float = setting(
-        0.002, number(1e-9, 10), "learning rate of Adam", group="learning", flag="g_lr"
+    optimizer: str = setting(
+        "adam",
+        choice(list(OPTIMIZERS)),
+        "of all weights Adam; or, of those of hidden layers, Muon, whose steps are orthogonal"
+        " matrices: fewer epochs, a plane that is less even",
+        group="learning",
     )
-    beta1: float = setting(0.9, number(0, 0.999), "decay of Adam's first moment", group="learning")
+    learning_rate: float = setting(
+        0.002, number(1e-9, 10), "learning rate", group="learning", flag="g_lr"
+    )
+    beta1: float = setting(
+        0.9, number(0, 0.999), "decay of the mean of gradients", group="learning"
+    )
     prior_draws: int | None = setting(
         None,
         whole(0, 1024),
         "draws of the prior in an iteration, each matched with a training image and learned, so"
         " that all of the plane shows images, and offered to the chains (0, the assignment: none;"
-        f" default: as many as images in it, of a z of up to {PLANE} dimensions where nothing is"
-        " held out or hidden, else none)",
+        " default: as many as images in it, with muon twice as many, of a z of up to"
+        f" {PLANE} dimensions where nothing is held out or hidden, else none)",
         group="learning",
     )
     decay: float = setting(
@@ -136,7 +174,9 @@ class Settings(flags.Settings):
         " tells them apart (default: with --occlude only)",
         group="what learning does not see",
     )
-    num_epochs: int | None = flags.num_epochs(str(EPOCHS))
+    num_epochs: int | None = flags.num_epochs(
+        ", ".join(f"{each.num_epochs} with {name}" for name, each in OPTIMIZERS.items())
+    )
     batch_size: int | None = flags.batch_size(str(BATCH))
     category: str = flags.category("lion_tiger")
     output_dir: Path = flags.output_dir("GenNet")
@@ -159,8 +199,14 @@ class Settings(flags.Settings):
         return start * (self.sigma / start) ** progress
 
     def rate(self, progress: float) -> float:
-        """The learning rate of Adam when this share of the run is done."""
-        return self.learning_rate * min(1.0, (1 - progress) / self.decay if self.decay else 1.0)
+        """The learning rate when this share of the run is done."""
+        warm_up = OPTIMIZERS[self.optimizer].warm_up
+        grown = min(1.0, 0.1 + progress / warm_up) if warm_up else 1.0
+        return self.learning_rate * grown * self.left(progress)
+
+    def left(self, progress: float) -> float:
+        """What its fall at the end leaves of it when this share of the run is done."""
+        return min(1.0, (1 - progress) / self.decay if self.decay else 1.0)
 
     def iteration_seconds(self, batch: float) -> float:
         """What an iteration of so many images takes on two cores, roughly."""
@@ -173,7 +219,8 @@ class Settings(flags.Settings):
         elif self.sampler == "preconditioned":
             image += (steps + 1) * max(0, self.z_dim - 2) * DIRECTION
         image += LEARN * (self.prior_draws or 0) / batch
-        return ITERATION + batch * image * (self.image_size / 64) ** 2 * (self.width / 64) ** 2
+        fixed = ITERATION + OPTIMIZERS[self.optimizer].seconds * (self.width / 64) ** 2
+        return fixed + batch * image * (self.image_size / 64) ** 2 * (self.width / 64) ** 2
 
     def resolved(self, num_images: int) -> Settings:
         """These settings with nothing left open, for a number of images to learn.
@@ -182,7 +229,7 @@ class Settings(flags.Settings):
             SettingsError: the settings do not go together, or with the number of images.
             DeviceError: a device or a precision that is not there.
         """
-        sampler = SAMPLERS[self.sampler]
+        sampler, optimizer = SAMPLERS[self.sampler], OPTIMIZERS[self.optimizer]
         batch_size = self.batch_size_of(num_images, BATCH)
         step_size = self.step_size or sampler["step_size"]
         if self.shares_metric and self.step_size is None:
@@ -190,11 +237,11 @@ class Settings(flags.Settings):
         draws = self.prior_draws
         if draws is None:
             apart = self.holdout is not None or self.occlude is not None
-            draws = 0 if apart or self.z_dim > PLANE else batch_size
+            draws = 0 if apart or self.z_dim > PLANE else optimizer.draws * batch_size
         # Fewer of many images; longer chains or a larger z take the time that they take.
         usual = dataclasses.replace(self, num_steps=None, num_leapfrog=LEAPFROG, z_dim=2)
         usual = dataclasses.replace(usual, prior_draws=draws)
-        epochs = usual.epochs_of(num_images, EPOCHS, batch_size)
+        epochs = usual.epochs_of(num_images, optimizer.num_epochs, batch_size)
         iterations = epochs * math.ceil(num_images / batch_size)
         return dataclasses.replace(
             self,
@@ -203,7 +250,9 @@ class Settings(flags.Settings):
             prior_draws=draws,
             step_size=step_size,
             num_steps=self.num_steps or int(sampler["num_steps"]),
-            sigma_steps=iterations // 10 if self.sigma_steps is None else self.sigma_steps,
+            sigma_steps=iterations * optimizer.tenths // 10
+            if self.sigma_steps is None
+            else self.sigma_steps,
             smooth=self.occlude is not None if self.smooth is None else self.smooth,
             precision=session.resolve_precision(self.precision, self.device),
         )

@@ -28,14 +28,15 @@ from common import fitting, quality, samplers, streams
 from common.session import tf
 from common.streams import Stream
 from generator_learning import flat
+from generator_settings import OPTIMIZERS
 from resampling import resampled
 
 if TYPE_CHECKING:
     from GenNet import GenNet
 
 REACH = 1.25  # standard deviations of the draws: the pictures go farther than most of the prior
-RATE = 0.3  # of the potentials, in mean squared distances
-LIMIT = 0.25  # of a potential, likewise: no image takes draws from where another one is drawn well
+# Of a potential, in mean squared distances: no image takes draws from where another is drawn well.
+LIMIT = 0.25
 # Grey levels: root of c / D, of D numbers that are seen, while the learning rate is full, and at
 # its end.
 TOLERANCE = 16.0, 5.0
@@ -56,6 +57,7 @@ class Transport:
             model: whose f it is.
         """
         self._model, shard = model, model.shard
+        self._step = OPTIMIZERS[model.settings.optimizer].potentials
         size = 3 * model.settings.image_size**2
         most = max(1, NUMBERS // size)
         self._kept = fitting.evenly(shard.count, most)  # which are matched
@@ -93,8 +95,7 @@ class Transport:
 
     def share_of_rate(self, iteration: int, total: int) -> float:
         """What `rate` is fed in an iteration, counted from 0, of `total`."""
-        settings = self._model.settings
-        return settings.rate(iteration / total) / settings.learning_rate
+        return self._model.settings.left(iteration / total)
 
     def resampled(
         self,
@@ -152,7 +153,7 @@ class Transport:
         (scale,) = cluster.mean([tf.reduce_mean(squares)], len(self._kept))
         matched = tf.one_hot(nearest, len(self._kept)) * mine[:, None]
         lacking = 1 / self._matchable - tf.reduce_mean(matched, 0)
-        ascended = potentials + RATE * self.rate * scale * lacking
+        ascended = potentials + self._step * self.rate * scale * lacking
         ascended = tf.clip_by_value(ascended, -LIMIT * scale, LIMIT * scale)
 
         def ascend(sane: tf.Tensor) -> tf.Operation:

@@ -81,6 +81,12 @@ def test_what_is_said_is_not_resolved_otherwise():
         *("convergent", 0.7, "float32"),
     )
     assert resolved.weight_decay == 0.0
+    adam, muon = (GeneratorSettings(optimizer=name).resolved(11) for name in ("adam", "muon"))
+    assert muon.num_epochs < adam.num_epochs / 3
+    assert muon.sigma_steps / muon.num_epochs > adam.sigma_steps / adam.num_epochs
+    assert (adam.prior_draws, muon.prior_draws) == (11, 22)
+    assert GeneratorSettings(optimizer="muon", prior_draws=3).resolved(11).prior_draws == 3
+    assert muon.rate(0) < muon.rate(0.4) == muon.learning_rate == adam.rate(0)
     assert GeneratorSettings(occlude="20px").resolved(3).smooth
     assert not GeneratorSettings(occlude="20px", smooth=False).resolved(3).smooth
 

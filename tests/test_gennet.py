@@ -9,7 +9,7 @@ from evaluation import central_differences, evaluate
 from common import quality
 from common.guard import DivergenceError
 from common.streams import Stream
-from generator_learning import psnr_of_seen
+from generator_learning import LENGTH, psnr_of_seen
 from generator_settings import SAMPLERS
 
 RNG = np.random.default_rng(0)
@@ -114,6 +114,22 @@ def test_parameter_expansion_moves_z_to_the_prior_and_changes_no_image(z_dim):
     assert np.abs(expanded.latents().mean(0)).max() < 1e-4
     if z_dim < 3:
         np.testing.assert_allclose(expanded.latents().std(0), 1, atol=0.1)
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adam"])
+def test_hidden_layers_take_steps_of_muon_and_all_else_those_of_adam(optimizer):
+    model = built(gennet(optimizer=optimizer, learning_rate=0.01, parameter_expansion=False))
+    with model.session.graph.as_default():
+        weights = [v for v in model.networks[0].variables() if v.op.name.endswith("weight")]
+    before = model.session.run(weights)
+    rate = next(model.train(IMAGES, 1))["learning_rate"]
+    turned = set()
+    for variable, old, new in zip(weights, before, model.session.run(weights), strict=True):
+        moved = (new - old).reshape(-1, old.shape[-1])
+        if np.abs(moved).max() != pytest.approx(rate, rel=1e-3):  # as Adam's first step is
+            turned.add(variable.op.name.split("/")[1].split("_")[0])
+            assert np.linalg.norm(moved, 2) == pytest.approx(LENGTH * rate, rel=0.35)
+    assert turned == ({"mapping", "spread", "deconv"} if optimizer == "muon" else set())
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
