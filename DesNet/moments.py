@@ -10,6 +10,7 @@ from __future__ import annotations
 import textwrap
 
 import numpy as np
+import scipy
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -47,14 +48,11 @@ def gabor_energies(images: np.ndarray) -> dict[str, float]:
     In grey levels; over all images and the places where the filter lies inside (over all places
     if the images are smaller than the filter).
     """
-    # Imported here, for it takes as long as half of all else that --help needs.
-    from scipy.signal import fftconvolve
-
     luminance = images @ np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
     energies = {}
     for name, kernel in gabor_filters().items():
         mode = "valid" if len(kernel) <= images.shape[1] else "same"
-        response = fftconvolve(luminance, kernel[None], mode, axes=(1, 2))
+        response = scipy.signal.fftconvolve(luminance, kernel[None], mode, axes=(1, 2))
         energies[name] = float(np.abs(response).mean())
     return energies
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from contextlib import suppress
 
 import numpy as np
+import scipy
 from matplotlib.figure import Figure
-from scipy.stats import mannwhitneyu
 
 from common import datasets, streams
 from common.datasets import DatasetError
@@ -98,7 +98,7 @@ def measure(
     values |= log_probs(model, others)
     return values, {
         other: {
-            own: float(mannwhitneyu(values[own], values[other]).statistic)
+            own: float(scipy.stats.mannwhitneyu(values[own], values[other]).statistic)
             / (len(values[own]) * len(values[other]))
             for own in INLIERS
             if own in values

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import logsumexp
+import scipy
 from tqdm import tqdm
 
 import quadrature
@@ -151,4 +151,4 @@ def _log_p(decode: quadrature.Decode, image: np.ndarray, sigma: float, start: np
         # The grid's masses, with the density of the likelihood replaced by its grey levels.
         levels = gaussian_grey_levels(image, means, sigma)
         masses.append(grid.log_mass[near] - density + levels)
-    return float(logsumexp(np.concatenate(masses)))
+    return float(scipy.special.logsumexp(np.concatenate(masses)))

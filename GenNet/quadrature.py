@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import map_coordinates
-from scipy.special import logsumexp
+import scipy
 
 Decode = Callable[[np.ndarray], np.ndarray]
 
@@ -217,7 +216,7 @@ def _grids(
 
 
 def _moments(z: np.ndarray, log_mass: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    weights = np.exp(log_mass - logsumexp(log_mass))
+    weights = np.exp(log_mass - scipy.special.logsumexp(log_mass))
     mean = weights @ z
     return mean, np.einsum("n,ni,nj->ij", weights, z - mean, z - mean)
 
@@ -258,8 +257,8 @@ def posterior(
         for grid in grids:
             mean, covariance = _moments(grid.z, grid.log_mass)
             modes.append((mean, _scale(covariance, grid.factor)))
-    totals = np.array([logsumexp(grid.log_mass) for grid in grids])
-    log_p = float(logsumexp(totals))
+    totals = np.array([scipy.special.logsumexp(grid.log_mass) for grid in grids])
+    log_p = float(scipy.special.logsumexp(totals))
     order = np.argsort(-totals)
     grids = [grids[k] for k in order]
     mean, covariance = _moments(
@@ -304,5 +303,5 @@ def density(posterior: Posterior, axis_1: np.ndarray, axis_2: np.ndarray) -> np.
         cell = spacing**2 * abs(np.linalg.det(grid.factor))
         values = np.exp(grid.log_mass - posterior.log_p).reshape(side, side) / cell
         w = np.linalg.solve(grid.factor, (points - grid.centre).T)  # [2, n]
-        total += map_coordinates(values, (w[::-1] + EXTENT) / spacing - 0.5, order=1)
+        total += scipy.ndimage.map_coordinates(values, (w[::-1] + EXTENT) / spacing - 0.5, order=1)
     return total.reshape(len(axis_2), len(axis_1))

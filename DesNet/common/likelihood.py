@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.special import log_ndtr
+import scipy
 
 FILE = "likelihood.json"  # in the folder of a run
 MEASURED = 32  # images of a part whose likelihood is told, at most: the first
@@ -38,7 +38,7 @@ def gaussian_grey_levels(images: np.ndarray, means: np.ndarray, sigma: Any) -> n
     # The same mass, mirrored so that it lies in the lower tail, whose logarithm is exact.
     mirrored = low + high > 0
     low, high = np.where(mirrored, -high, low), np.where(mirrored, -low, high)
-    top, bottom = log_ndtr(high), log_ndtr(low)
+    top, bottom = scipy.special.log_ndtr(high), scipy.special.log_ndtr(low)
     return (top + np.log1p(-np.exp(bottom - top))).sum(-1)
 
 

@@ -23,8 +23,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, laplace
-from scipy.optimize import nnls
+import scipy
 
 from common import streams
 from common.streams import Stream
@@ -82,7 +81,7 @@ def _statistics(images: np.ndarray) -> np.ndarray:
     clipped = ((images < 0.5) | (images > 254.5)).mean((1, 2, 3))
     shown, grey = np.clip(images, 0, 255), _luminance(images)
     saturation = (shown.max(3) - shown.min(3)).mean((1, 2))
-    detail = np.abs([laplace(image, mode="nearest") for image in grey]).mean((1, 2))
+    detail = np.abs([scipy.ndimage.laplace(image, mode="nearest") for image in grey]).mean((1, 2))
     return np.stack([clipped, saturation, grey.std((1, 2)), detail], 1)
 
 
@@ -100,8 +99,8 @@ def _pyramid(images: np.ndarray) -> list[np.ndarray]:
     """Laplacian pyramid of [n, S, S, 3]: the details at S, S / 2, ..., and the rest."""
     levels, rest = [], np.clip(images, 0, 255).astype(np.float64)
     for _ in range(LEVELS - 1):
-        small = gaussian_filter(rest, (0, 1, 1, 0))[:, ::2, ::2]
-        large = gaussian_filter(small.repeat(2, 1).repeat(2, 2), (0, 1, 1, 0))
+        small = scipy.ndimage.gaussian_filter(rest, (0, 1, 1, 0))[:, ::2, ::2]
+        large = scipy.ndimage.gaussian_filter(small.repeat(2, 1).repeat(2, 2), (0, 1, 1, 0))
         levels.append(rest - large[:, : rest.shape[1], : rest.shape[2]])
         rest = small
     return [*levels, rest]
@@ -132,7 +131,7 @@ def patch_distance(tiles: np.ndarray, images: np.ndarray) -> float:
 def _bands(images: np.ndarray) -> np.ndarray:
     """Luminance in each band, flat: [n, bands S S]."""
     grey = _luminance(images)
-    blurred = [gaussian_filter(grey, (0, width, width)) for width in BANDS]
+    blurred = [scipy.ndimage.gaussian_filter(grey, (0, width, width)) for width in BANDS]
     bands = [fine - coarse for fine, coarse in zip(blurred[:-1], blurred[1:], strict=True)]
     return np.concatenate([band.reshape(len(band), -1) for band in bands], 1)
 
@@ -144,7 +143,7 @@ def ghost_energy(tiles: np.ndarray, images: np.ndarray) -> np.ndarray:
     shares = []
     for tile in _bands(tiles):
         energy = max(float((tile**2).sum()), 1e-9)
-        _, residual = nnls(atoms.T, tile)
+        _, residual = scipy.optimize.nnls(atoms.T, tile)
         single = (np.maximum(atoms @ tile, 0) ** 2 / norms).max()
         shares.append((energy - residual**2 - single) / energy)
     return np.maximum(shares, 0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.spatial.distance import cdist
+import scipy
 
 from common.naturalness import unit_luminance
 
@@ -29,7 +29,7 @@ class Nearest(NamedTuple):
 
 def nearest(samples: np.ndarray, images: np.ndarray) -> Nearest:
     """The training image [N, S, S, 3] nearest to each sample [n, S, S, 3]."""
-    image = cdist(_flat(samples), _flat(images), "sqeuclidean").argmin(1)
+    image = scipy.spatial.distance.cdist(_flat(samples), _flat(images), "sqeuclidean").argmin(1)
     return Nearest(image, (unit_luminance(samples) * unit_luminance(images)[image]).sum(1))
 
 
@@ -51,9 +51,11 @@ def coverage(samples: np.ndarray, images: np.ndarray) -> float | None:
     """
     if len(images) < 2:
         return None
-    real = cdist(_flat(images), _flat(images))
+    real = scipy.spatial.distance.cdist(_flat(images), _flat(images))
     np.fill_diagonal(real, np.inf)
-    return float((cdist(_flat(images), _flat(samples)).min(1) < real.min(1)).mean())
+    return float(
+        (scipy.spatial.distance.cdist(_flat(images), _flat(samples)).min(1) < real.min(1)).mean()
+    )
 
 
 def expected_coverage(num_samples: int, num_images: int) -> float:

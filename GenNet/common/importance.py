@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import logsumexp
+import scipy
 
 
 class Estimate(NamedTuple):
@@ -23,8 +23,8 @@ def estimate(log_weights: np.ndarray) -> Estimate:
     rest = weights.sum() - weights  # without each
     without = np.log(np.maximum(rest, 1e-300)) + log_weights.max() - np.log(n - 1)
     for i in np.flatnonzero(rest < 1e-6 * weights.sum()):  # which rounding has left little of
-        without[i] = logsumexp(np.delete(log_weights, i)) - np.log(n - 1)
+        without[i] = scipy.special.logsumexp(np.delete(log_weights, i)) - np.log(n - 1)
     error = np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum())
-    total = logsumexp(log_weights)
-    effective = np.exp(2 * total - logsumexp(2 * log_weights))
+    total = scipy.special.logsumexp(log_weights)
+    effective = np.exp(2 * total - scipy.special.logsumexp(2 * log_weights))
     return Estimate(float(total - np.log(n)), float(error), float(effective))

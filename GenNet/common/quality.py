@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
-from scipy.spatial.distance import cdist, pdist
+import scipy  # whose parts load when they are first used, after half a second
 
 from common.session import tf
 
@@ -65,7 +64,7 @@ def assigned_psnr(errors: np.ndarray) -> float:
     """
     if not np.isfinite(errors).all():
         return np.nan
-    least = errors[linear_sum_assignment(errors)]
+    least = errors[scipy.optimize.linear_sum_assignment(errors)]
     with np.errstate(divide="ignore"):
         return float(np.minimum(10 * np.log10(255**2 / least), EQUAL).mean())
 
@@ -84,14 +83,16 @@ def assigned_quality(synthesized: np.ndarray, images: np.ndarray) -> dict[str, n
         synthesized: [N, S, S, 3] in [0, 255].
         images: training images, likewise.
     """
-    _, assigned = linear_sum_assignment(cdist(_flat(synthesized), _flat(images), "sqeuclidean"))
+    _, assigned = scipy.optimize.linear_sum_assignment(
+        scipy.spatial.distance.cdist(_flat(synthesized), _flat(images), "sqeuclidean")
+    )
     psnr, ssim = psnr_and_ssim(synthesized, images[assigned])
     return {"assigned": assigned, "psnr": psnr, "ssim": ssim}
 
 
 def nearest(synthesized: np.ndarray, images: np.ndarray) -> np.ndarray:
     """Which of the training images is nearest to each synthesized one, [n]."""
-    return cdist(_flat(synthesized), _flat(images), "sqeuclidean").argmin(1)
+    return scipy.spatial.distance.cdist(_flat(synthesized), _flat(images), "sqeuclidean").argmin(1)
 
 
 def nearest_quality(synthesized: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -102,7 +103,11 @@ def nearest_quality(synthesized: np.ndarray, images: np.ndarray) -> tuple[np.nda
 def distance(images: np.ndarray) -> float:
     """Mean root-mean-square difference between two images of a set, in grey levels; one gives 0."""
     flat = _flat(images)
-    return float((pdist(flat) / np.sqrt(flat.shape[1])).mean()) if len(images) > 1 else 0.0
+    return (
+        float((scipy.spatial.distance.pdist(flat) / np.sqrt(flat.shape[1])).mean())
+        if len(images) > 1
+        else 0.0
+    )
 
 
 def out_of_range(images: np.ndarray) -> float:
