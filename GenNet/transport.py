@@ -57,7 +57,7 @@ class Transport:
             model: whose f it is.
         """
         self._model, shard = model, model.shard
-        self._step = OPTIMIZERS[model.settings.optimizer].potentials
+        self._ascent = OPTIMIZERS[model.settings.optimizer].potentials
         size = 3 * model.settings.image_size**2
         most = max(1, NUMBERS // size)
         self._kept = fitting.evenly(shard.count, most)  # which are matched
@@ -153,7 +153,7 @@ class Transport:
         (scale,) = cluster.mean([tf.reduce_mean(squares)], len(self._kept))
         matched = tf.one_hot(nearest, len(self._kept)) * mine[:, None]
         lacking = 1 / self._matchable - tf.reduce_mean(matched, 0)
-        ascended = potentials + self._step * self.rate * scale * lacking
+        ascended = potentials + self._ascent * self.rate * scale * lacking
         ascended = tf.clip_by_value(ascended, -LIMIT * scale, LIMIT * scale)
 
         def ascend(sane: tf.Tensor) -> tf.Operation:
