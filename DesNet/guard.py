@@ -84,10 +84,9 @@ class GuardedAdam(Guard):
         with tf.control_dependencies([self.keep(sane)]):
             # Adam's moments see no insane gradient.
             gated = [tf.where_v2(sane, clip * g, tf.zeros_like(g)) for g in gradients]
-            pairs = {v.op.name: (g, v) for g, v in zip(gated, self._variables, strict=True)}
-            turned = [pairs.pop(matrix.op.name) for matrix in self._matrices]
-            steps = muon.descend(turned, rate, LENGTH, MOMENTUM)
-            steps.append(adam.apply_gradients(list(pairs.values())))
+            steps = muon.descend_beside(
+                *(adam, gated, self._variables, self._matrices, rate, LENGTH, MOMENTUM)
+            )
         if shrink is not None:
             with tf.control_dependencies(steps):
                 steps = [v.assign(shrink * v) for v in self._variables]

@@ -293,8 +293,9 @@ class GenNet(Model):
     def train(self, images: np.ndarray, num_epochs: int | None = None) -> Iterator[Record]:
         """Learn until the epochs are done, yielding a record an iteration.
 
-        W <- W + gamma L'(W), L'(W) = (1/n) sum_i (1/sigma^2) (Y_i - f(Z_i)) df(Z_i)/dW, with Adam;
-        with --prior_draws, along the gradient of their loss as well (see `transport`).
+        W <- W + gamma L'(W), L'(W) = (1/n) sum_i (1/sigma^2) (Y_i - f(Z_i)) df(Z_i)/dW, by the
+        optimizer of the settings; with --prior_draws, along the gradient of their loss as well
+        (see `transport`).
 
         An iteration that is not sane (see `generator_guard`) does not count: W and Z go back to the
         last good state, the learning rate is halved (it recovers over the next iterations), and the
@@ -312,8 +313,8 @@ class GenNet(Model):
             prior = (1/n) sum_i ||Z_i||^2 / 2; how the sampler went: acceptance_rate, the mean
             step_size, score_magnitude v(t), the mean |d log p(Y, Z) / dZ| along the chains, and
             energy_difference d(t), the mean gain in log p(Y, Z) from their start to their end;
-            gradient_norm, that of what Adam is given, ||L'(W)|| without draws, at the noise of the
-            iteration; and roll_backs so far.
+            gradient_norm, that of what the optimizer is given, ||L'(W)|| without draws, at the
+            noise of the iteration; and roll_backs so far.
 
         Raises:
             DivergenceError: going back again and again does not help.

@@ -171,14 +171,14 @@ def _descend(
 ) -> tf.Operation:
     """A step of the optimizer against the gradients of the variables."""
     settings = model.settings
-    pairs = {v.op.name: (g, v) for g, v in zip(gradients, variables, strict=True)}
-    turned = []
+    matrices = []
     if settings.optimizer == "muon":  # but for the first and the last layer (Jordan et al.)
-        weights = [v.op.name for v in variables if v.shape.rank > 1]
-        turned = [pairs.pop(name) for name in weights[1:-1]]
+        matrices = [v for v in variables if v.shape.rank > 1][1:-1]
     adam = tf.train.AdamOptimizer(rate, settings.beta1, BETA2)
-    steps = muon.descend(turned, rate, LENGTH, settings.beta1)
-    return tf.group(adam.apply_gradients(list(pairs.values())), *steps)
+    steps = muon.descend_beside(
+        *(adam, gradients, variables, matrices, rate, LENGTH, settings.beta1)
+    )
+    return tf.group(*steps)
 
 
 def record(

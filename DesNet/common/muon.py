@@ -50,6 +50,32 @@ def descend(
     ]
 
 
+def descend_beside(
+    adam: tf.train.Optimizer,
+    gradients: Sequence[tf.Tensor],
+    variables: Sequence[tf.Variable],
+    matrices: Sequence[tf.Variable],
+    learning_rate: tf.Tensor,
+    length: float,
+    momentum: float,
+) -> list[tf.Operation]:
+    """Take a step on some of the variables, and one of another optimizer's on all else.
+
+    Args:
+        adam: the other one.
+        gradients: of what is to fall, in each of the variables.
+        variables: of a network.
+        matrices: those of them that take a step here.
+        learning_rate: see `descend`.
+        length: likewise.
+        momentum: likewise.
+    """
+    pairs = {v.op.name: (g, v) for g, v in zip(gradients, variables, strict=True)}
+    turned = [pairs.pop(matrix.op.name) for matrix in matrices]
+    steps = descend(turned, learning_rate, length, momentum)
+    return [*steps, adam.apply_gradients(list(pairs.values()))]
+
+
 def orthogonalized(matrices: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     """U V^T, nearly, of matrices U S V^T [m, n]; of directions below 0.002 of their norm, less.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy  # whose parts load when they are first used, after half a second
+import scipy  # whose parts take half a second to load: when they are first used
 
 from common.session import tf
 
