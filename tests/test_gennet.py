@@ -134,7 +134,8 @@ def test_hidden_layers_take_steps_of_muon_and_all_else_those_of_adam(optimizer):
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_every_sampler_infers(sampler):
-    model = built(gennet(sampler=sampler, num_steps=3, batch_size=2, learning_rate=0.01))
+    few = {"num_steps": 3, "num_leapfrog": 3, "batch_size": 2}
+    model = built(gennet(sampler=sampler, learning_rate=0.01, **few))
     records = list(model.train(IMAGES, 15))
     assert len(records) == 30  # batches of 2 and 1
     assert [record["iteration"] for record in records] == list(range(1, 31))

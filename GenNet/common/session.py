@@ -7,6 +7,7 @@ come with the first `tf.` that is evaluated, and without what its C++ side then 
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import re
 import sys
@@ -37,6 +38,9 @@ def _tensorflow() -> ModuleType:
         for name in hidden:
             del sys.modules[name]
     module.logging.set_verbosity(module.logging.ERROR)
+    # Its million objects stay: of the time in which graphs are built, a tenth went to looking again
+    # and again whether they are still in use.
+    gc.freeze()
     return module
 
 
