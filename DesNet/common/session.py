@@ -38,8 +38,8 @@ def _tensorflow() -> ModuleType:
         for name in hidden:
             del sys.modules[name]
     module.logging.set_verbosity(module.logging.ERROR)
-    # Its million objects stay: of the time in which graphs are built, a tenth went to looking again
-    # and again whether they are still in use.
+    # Its quarter of a million objects stay: of the time in which graphs are built, a tenth went to
+    # looking again and again whether they are still in use.
     gc.freeze()
     return module
 
